@@ -1,0 +1,6 @@
+-- name: find_newest_migration()^
+-- The last migration that this database has applied.
+SELECT migration_id
+FROM _yoyo_migration
+ORDER BY migration_id DESC
+LIMIT 1;
