@@ -1,0 +1,152 @@
+"""`generate_image`: one attempt at one picture, from claim to completed row; design section 4."""
+
+import asyncio
+import time
+from uuid import UUID
+
+import structlog
+
+from jobs.core.errors import (
+    GaveUp,
+    LeaseLost,
+    Overdue,
+    ProviderError,
+    RetryLater,
+    VignetteError,
+    describe_exception,
+)
+from jobs.core.images import (
+    ClaimedImage,
+    claim_image,
+    complete_image,
+    fail_image,
+    retry_image,
+    start_saving,
+)
+from jobs.core.logs import get_logger
+from jobs.core.queues import NORMAL
+from jobs.core.retries import IMAGE_POLICIES
+from jobs.core.states import AspectRatio
+from jobs.illustration.picture import PictureFacts, inspect_picture
+from jobs.illustration.prompts import compose_prompt
+from jobs.illustration.provider import PictureRequest
+from jobs.tasks.leases import LEASE_S
+from jobs.tasks.resources import Resources, use_resources
+
+_ATTEMPT_S = NORMAL.job_timeout_s - 15  # ends before RQ's own time-out would, and so leaves the row in order
+
+log = get_logger(__name__)
+
+
+async def generate_image(image_id: str) -> None:
+    """Draw, keep and record one picture. Ends quietly where the image is another's or over.
+
+    A crash leaves the row `generating` until its lease runs out; reconcile then sends it round again, and the bytes, if
+    they were kept, are used.
+
+    Raises:
+        RetryLater: The attempt failed and the row waits for the next one.
+        GaveUp: The row is `failed`.
+    """
+    with structlog.contextvars.bound_contextvars(task_id=image_id):
+        async with use_resources() as resources:
+            claimed = await claim_image(resources.database, UUID(image_id), lease_s=LEASE_S)
+            if claimed is None:
+                log.info("claim_image", outcome="not_ours")
+                return
+            log.info("claim_image", outcome="claimed", attempt=claimed.attempt, retry_count=claimed.retry_count)
+            try:
+                async with resources.leases.hold(claimed.id, claimed.attempt):
+                    await _attempt_image(resources, claimed)
+            except LeaseLost:
+                log.warning("lease_lost", attempt=claimed.attempt)
+            except VignetteError as error:
+                await _end_attempt(resources, claimed, error)
+            except Exception as error:
+                log.exception("generate_image", attempt=claimed.attempt)
+                await _end_attempt(resources, claimed, error)
+
+
+async def _attempt_image(resources: Resources, claimed: ClaimedImage) -> None:
+    started_at = time.monotonic()
+    try:
+        async with asyncio.timeout(_ATTEMPT_S):
+            facts = await _find_kept_picture(resources, claimed) or await _draw_picture(resources, claimed)
+    except TimeoutError:
+        raise Overdue(f"The picture was not ready after {_ATTEMPT_S} seconds.") from None
+    completed = await complete_image(
+        resources.database,
+        claimed.id,
+        claimed.attempt,
+        content_type=facts.content_type,
+        size_bytes=facts.size_bytes,
+        width_px=facts.width_px,
+        height_px=facts.height_px,
+        duration_s=time.monotonic() - started_at,
+    )
+    if not completed:
+        raise LeaseLost("Another attempt has this image, or it is over.")
+    log.info(
+        "complete_image",
+        attempt=claimed.attempt,
+        size_bytes=facts.size_bytes,
+        provider=resources.provider.name,
+    )
+
+
+async def _find_kept_picture(resources: Resources, claimed: ClaimedImage) -> PictureFacts | None:
+    """The picture that an earlier attempt drew and kept before it died: it was paid for."""
+    if claimed.attempt == 1:
+        return None
+    data = await resources.store.get_image(str(claimed.id))
+    return await asyncio.to_thread(inspect_picture, data) if data is not None else None
+
+
+async def _draw_picture(resources: Resources, claimed: ClaimedImage) -> PictureFacts:
+    provider = resources.provider
+    prompt = compose_prompt(
+        claimed.content, description_type=claimed.type, genre=claimed.genre, style_prompt=claimed.style_prompt
+    )
+    request = PictureRequest(claimed.content, prompt, AspectRatio(claimed.aspect_ratio))
+    data = await provider.draw_picture(request)
+    facts = await asyncio.to_thread(inspect_picture, data)
+    saving = await start_saving(
+        resources.database,
+        claimed.id,
+        claimed.attempt,
+        service_used=provider.name,
+        model=provider.model,
+        prompt_used=prompt,
+    )
+    if not saving:
+        raise LeaseLost("Another attempt has this image, or it is over.")
+    await resources.store.put_image(str(claimed.id), data)
+    return facts
+
+
+async def _end_attempt(resources: Resources, claimed: ClaimedImage, error: Exception) -> None:
+    """Put the row back for a retry, or fail it; tell RQ which."""
+    if isinstance(error, VignetteError):
+        code, message, retryable = error.code, str(error), error.retryable
+    else:
+        code, message, retryable = VignetteError.code, f"An error of ours: {describe_exception(error)}.", True
+    asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
+    policy = IMAGE_POLICIES[claimed.retry_policy]
+    if retryable:
+        delay_s = policy.delay_s(claimed.retry_count, asked_s=asked_s)
+        spent = await retry_image(
+            resources.database,
+            claimed.id,
+            claimed.attempt,
+            max_retries=policy.retries,
+            delay_s=delay_s,
+            error_code=code,
+            error_message=message,
+        )
+        if spent is not None:
+            log.warning("retry_image", attempt=claimed.attempt, error_code=code, delay_s=round(delay_s, 1))
+            raise RetryLater(code, delay_s=delay_s, retries_left=policy.retries - spent) from None
+    if await fail_image(resources.database, claimed.id, claimed.attempt, error_code=code, error_message=message):
+        log.error("fail_image", attempt=claimed.attempt, error_code=code)
+        raise GaveUp(code) from None
+    log.warning("lease_lost", attempt=claimed.attempt)
