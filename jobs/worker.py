@@ -1,7 +1,7 @@
 """The RQ worker: `rq worker heavy normal light` with `RQ_WORKER_CLASS=jobs.worker.Worker`.
 
-It imports the tasks before it forks, reconciles the queue before its first job, always runs RQ's scheduler (delayed
-retries need one), and writes log lines without tracebacks. In all else it is RQ's own forking worker.
+It imports the tasks and loads their models before it forks, reconciles the queue before its first job, always runs RQ's
+scheduler (delayed retries need one), and logs without tracebacks. In all else it is RQ's own forking worker.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import jobs.tasks.images
 from jobs.core.errors import GaveUp, RetryLater, VignetteError, describe_exception
 from jobs.core.logs import configure_logging, get_logger
 from jobs.core.settings import Settings
+from jobs.illustration.languages import load_language_model
 from jobs.tasks.housekeeping import reconcile_queue
 
 PRELOADED = (jobs.tasks.images,)
@@ -32,6 +33,7 @@ class Worker(rq.Worker):
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Work until told to stop; whether any job was done."""
         configure_logging(Settings.load().log_level)
+        load_language_model()
         try:
             asyncio.run(reconcile_queue())
         except VignetteError as error:

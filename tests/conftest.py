@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from jobs.core.users import User, create_user
 from jobs.launcher.__main__ import make_environment
 from jobs.launcher.servers import Servers, own_var, start_servers
 from service.app import create_app
+from tests.standin import Standin
 
 ROOT = Path(__file__).resolve().parents[1]
 WAIT_S = 30.0
@@ -233,14 +234,36 @@ def listen() -> Iterator[socket.socket]:
 @pytest.fixture
 async def client(settings: Settings, alice: tuple[User, str]) -> AsyncIterator[Client]:
     """Alice, talking to a real uvicorn that serves the application in this event loop."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, lifespan="on"))
+    jar = aiohttp.DummyCookieJar()
+    async with serve(create_app(settings)) as base_url, aiohttp.ClientSession(cookie_jar=jar) as session:
+        yield Client(session, base_url, alice[1])
+
+
+@dataclass(frozen=True)
+class ServedStandin:
+    """The stand-in for Google and OpenAI, and its address."""
+
+    standin: Standin
+    url: str
+
+
+@pytest.fixture
+async def provider_server() -> AsyncIterator[ServedStandin]:
+    """The stand-in, served by a real uvicorn in this event loop."""
+    standin = Standin()
+    async with serve(standin.app) as url:
+        yield ServedStandin(standin, url)
+
+
+@asynccontextmanager
+async def serve(app: Any) -> AsyncIterator[str]:
+    """Serve an ASGI application on a free port of loopback; its address."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
     with listen() as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await wait_until(lambda: server.started or serving.done())
         assert server.started
-        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Client(session, base_url, alice[1])
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         await serving
 

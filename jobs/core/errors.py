@@ -14,6 +14,7 @@
     |   `-- StoreUnavailable
     |-- ProviderError               a picture could not be drawn
     |   |-- ProviderUnavailable     it did not answer, or answered that it cannot now
+    |   |   `-- ProviderBusy        it answered that we ask too much of it
     |   |-- BadPicture              what it sent is no picture
     |   |-- ProviderRejected        it will never draw this as we ask: key, model, request
     |   `-- PassageBlocked          it refuses this passage
@@ -122,6 +123,12 @@ class ProviderUnavailable(ProviderError):
 
     code = "provider_unavailable"
     retryable = True
+
+
+class ProviderBusy(ProviderUnavailable):
+    """The provider answered that we ask too much of it: a rate limit, or a quota that is spent."""
+
+    code = "provider_busy"
 
 
 class BadPicture(ProviderError):

@@ -148,17 +148,35 @@ async def renew_leases(database: Executor, attempts: dict[UUID, int], *, lease_s
     return {row["id"] for row in rows}
 
 
+async def enter_stage(database: Executor, image_id: UUID, attempt: int, stage: Stage) -> bool:
+    """Say where an attempt is; False where it has lost its lease."""
+    row = await database.fetch_one("enter_stage", image_id=image_id, attempt=attempt, stage=stage)
+    return row is not None
+
+
 async def start_saving(
-    database: Executor, image_id: UUID, attempt: int, *, service_used: str, model: str, prompt_used: str
+    database: Executor,
+    image_id: UUID,
+    attempt: int,
+    *,
+    service_used: str,
+    model: str,
+    prompt_used: str,
+    model_version: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
 ) -> bool:
-    """Record what drew the picture; False where the attempt has lost its lease."""
+    """Record what drew the picture, and what was billed for it; False where the attempt has lost its lease."""
     row = await database.fetch_one(
         "start_saving",
         image_id=image_id,
         attempt=attempt,
         service_used=service_used,
         model=model,
+        model_version=model_version,
         prompt_used=prompt_used,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
     )
     return row is not None
 

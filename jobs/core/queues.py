@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+import redis.asyncio
 import rq
 from rq.exceptions import DuplicateJobError
 from rq.serializers import JSONSerializer
@@ -116,6 +117,11 @@ def redis_errors_translated() -> Iterator[None]:
 def connect_redis(url: str) -> redis.Redis:
     """A client with a pool of its own, whose every call is answered or fails within seconds."""
     return redis.Redis.from_url(url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
+
+
+def connect_redis_async(url: str) -> redis.asyncio.Redis:
+    """The same for coroutines; made, used and closed in one event loop."""
+    return redis.asyncio.Redis.from_url(url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
 
 
 class Queues:

@@ -29,7 +29,26 @@ class Settings(BaseSettings):
         None, description="and with which password; unset: one made under VAR"
     )
     workers: int = Field(1, ge=1, le=64, description="worker processes under make run")
-    image_provider: Literal["sketch"] | None = Field(None, description="what draws the pictures; unset: sketch")
+    image_provider: Literal["gemini", "openai", "sketch"] | None = Field(
+        None,
+        description="what draws; unset: gemini with GOOGLE_API_KEY, else openai with OPENAI_BASE_URL, else sketch",
+    )
+    image_model: str | None = Field(
+        None, description="the model that draws; unset: gemini-3.1-flash-image, or gpt-image-1 for openai"
+    )
+    image_size: Literal["1K", "2K", "4K"] | None = Field(
+        None, description="size of Gemini's pictures; unset: the model's own"
+    )
+    google_api_key: SecretStr | None = Field(None, description="key of Google's Gemini API")
+    google_gemini_base_url: str | None = Field(
+        None, pattern=r"^https?://", description="another address of the Gemini API: a proxy, a test"
+    )
+    openai_base_url: str | None = Field(
+        None, pattern=r"^https?://", description="a server with POST /v1/images/generations"
+    )
+    openai_api_key: SecretStr | None = Field(None, description="its key, if it asks for one")
+    text_model: str = Field("gemini-3.5-flash-lite", description="the Gemini model that translates passages")
+    translation_ttl: int = Field(3600, ge=1, description="how long a translation is kept, in seconds")
     image_store_url: str | None = Field(
         None,
         pattern=r"^(file|s3)://",
@@ -67,6 +86,15 @@ class Settings(BaseSettings):
             SettingsError: It is unset: the process was not started through the launcher.
         """
         return _require(self.database_url, "DATABASE_URL")
+
+    @cached_property
+    def resolved_image_provider(self) -> Literal["gemini", "openai", "sketch"]:
+        """Which provider draws: the one that is asked for, else the first that there is a key or an address for."""
+        if self.image_provider is not None:
+            return self.image_provider
+        if self.google_api_key is not None:
+            return "gemini"
+        return "openai" if self.openai_base_url is not None else "sketch"
 
     @cached_property
     def resolved_image_store_url(self) -> str:

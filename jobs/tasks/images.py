@@ -19,6 +19,7 @@ from jobs.core.images import (
     ClaimedImage,
     claim_image,
     complete_image,
+    enter_stage,
     fail_image,
     retry_image,
     start_saving,
@@ -26,7 +27,8 @@ from jobs.core.images import (
 from jobs.core.logs import get_logger
 from jobs.core.queues import NORMAL
 from jobs.core.retries import IMAGE_POLICIES
-from jobs.core.states import AspectRatio
+from jobs.core.states import AspectRatio, Stage
+from jobs.illustration.languages import is_english
 from jobs.illustration.picture import PictureFacts, inspect_picture
 from jobs.illustration.prompts import compose_prompt
 from jobs.illustration.provider import PictureRequest
@@ -104,24 +106,47 @@ async def _find_kept_picture(resources: Resources, claimed: ClaimedImage) -> Pic
 
 async def _draw_picture(resources: Resources, claimed: ClaimedImage) -> PictureFacts:
     provider = resources.provider
+    passage, note = await _read_in_english(resources, claimed)
     prompt = compose_prompt(
-        claimed.content, description_type=claimed.type, genre=claimed.genre, style_prompt=claimed.style_prompt
+        passage, description_type=claimed.type, genre=claimed.genre, style_prompt=claimed.style_prompt
     )
-    request = PictureRequest(claimed.content, prompt, AspectRatio(claimed.aspect_ratio))
-    data = await provider.draw_picture(request)
-    facts = await asyncio.to_thread(inspect_picture, data)
+    picture = await provider.draw_picture(PictureRequest(claimed.content, prompt, AspectRatio(claimed.aspect_ratio)))
+    facts = await asyncio.to_thread(inspect_picture, picture.data)
     saving = await start_saving(
         resources.database,
         claimed.id,
         claimed.attempt,
         service_used=provider.name,
         model=provider.model,
-        prompt_used=prompt,
+        prompt_used=prompt + note,
+        model_version=picture.model_version,
+        input_tokens=picture.input_tokens,
+        output_tokens=picture.output_tokens,
     )
     if not saving:
         raise LeaseLost("Another attempt has this image, or it is over.")
-    await resources.store.put_image(str(claimed.id), data)
+    await resources.store.put_image(str(claimed.id), picture.data)
     return facts
+
+
+async def _read_in_english(resources: Resources, claimed: ClaimedImage) -> tuple[str, str]:
+    """The passage in English, as far as there is a translator and need of one, and what the row has to say of it."""
+    translator = resources.translator
+    if translator is None or not resources.provider.reads_prompt:
+        return claimed.content, ""
+    if is_english(claimed.content, declared=claimed.language):
+        return claimed.content, ""
+    await _enter_stage(resources, claimed, Stage.TRANSLATING)
+    translation = await translator.translate(claimed.content)
+    await _enter_stage(resources, claimed, Stage.DRAWING)
+    if translation.error_code is not None:
+        return translation.text, f" (The passage was not translated: {translation.error_code}.)"
+    return translation.text, ""
+
+
+async def _enter_stage(resources: Resources, claimed: ClaimedImage, stage: Stage) -> None:
+    if not await enter_stage(resources.database, claimed.id, claimed.attempt, stage):
+        raise LeaseLost("Another attempt has this image, or it is over.")
 
 
 async def _end_attempt(resources: Resources, claimed: ClaimedImage, error: Exception) -> None:

@@ -87,14 +87,27 @@ WHERE image.id = mine.id
   AND image.status = 'generating'
 RETURNING image.id;
 
--- name: start_saving(image_id, attempt, service_used, model, prompt_used)^
+-- name: enter_stage(image_id, attempt, stage)^
+-- Say where an attempt is. No row: the attempt has lost its lease.
+UPDATE generated_images
+SET stage = :stage,
+    updated_at = now()
+WHERE id = :image_id
+  AND attempt = :attempt
+  AND status = 'generating'
+RETURNING id;
+
+-- name: start_saving(image_id, attempt, service_used, model, model_version, prompt_used, input_tokens, output_tokens)^
 -- Record what drew the picture, before its bytes go to the store: a later attempt that finds the bytes need not
 -- know. No row: the attempt has lost its lease.
 UPDATE generated_images
 SET stage = 'saving',
     service_used = :service_used,
     model = :model,
+    model_version = :model_version,
     prompt_used = :prompt_used,
+    input_tokens = :input_tokens,
+    output_tokens = :output_tokens,
     updated_at = now()
 WHERE id = :image_id
   AND attempt = :attempt

@@ -49,6 +49,7 @@ def test_codes_are_stable() -> None:
         "StoreUnavailable": "store_unavailable",
         "ProviderError": "provider_failed",
         "ProviderUnavailable": "provider_unavailable",
+        "ProviderBusy": "provider_busy",
         "BadPicture": "bad_picture",
         "ProviderRejected": "provider_rejected",
         "PassageBlocked": "blocked",

@@ -14,7 +14,7 @@ NIGHT_AT_SEA = "Ночь опустилась на старый маяк у мо
 
 
 async def _draw(passage: str, ratio: AspectRatio = AspectRatio.LANDSCAPE_4_3) -> bytes:
-    return await SketchProvider().draw_picture(PictureRequest(passage, "", ratio))
+    return (await SketchProvider().draw_picture(PictureRequest(passage, "", ratio))).data
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 
 from jobs.core.states import AspectRatio
-from jobs.illustration.provider import PictureRequest
+from jobs.illustration.provider import Picture, PictureRequest
 from jobs.illustration.sketch.drawing import draw_scene
 from jobs.illustration.sketch.scene import read_scene
 
@@ -15,10 +15,11 @@ class SketchProvider:
 
     name = "sketch"
     model = "landscape-1"
+    reads_prompt = False
 
-    async def draw_picture(self, request: PictureRequest) -> bytes:
+    async def draw_picture(self, request: PictureRequest) -> Picture:
         """A PNG whose long side has 1024 pixels (4:3: 1024 × 768)."""
-        return await asyncio.to_thread(_draw_picture, request.passage, request.aspect_ratio)
+        return Picture(await asyncio.to_thread(_draw_picture, request.passage, request.aspect_ratio))
 
     async def close(self) -> None:
         """There is nothing to close."""
