@@ -16,7 +16,6 @@ from google.genai import errors, types
 from jobs.core.errors import BadPicture, PassageBlocked, ProviderError, ProviderRejected
 from jobs.core.provider_errors import error_of_status, no_answer, read_retry_after, read_retry_info
 
-PICTURE_TIMEOUT_S = 120.0
 TEXT_TIMEOUT_S = 20.0
 _CONNECT_S = 10.0
 
@@ -81,9 +80,9 @@ class GoogleClient:
         self._client: genai.Client | None = None
 
     async def draw_picture(
-        self, prompt: str, *, model: str, aspect_ratio: str, image_size: str | None
+        self, prompt: str, *, model: str, aspect_ratio: str, image_size: str | None, timeout_s: float
     ) -> GooglePicture:
-        """Ask an image model for one picture: 1 request.
+        """Ask an image model for one picture, for so many seconds: 1 request.
 
         Raises:
             PassageBlocked: The service refuses the prompt, or its own picture.
@@ -95,7 +94,7 @@ class GoogleClient:
             image_config=types.ImageConfig(aspect_ratio=aspect_ratio, image_size=image_size),
             candidate_count=1,
         )
-        answer = await self._generate(model, prompt, config, timeout_s=PICTURE_TIMEOUT_S)
+        answer = await self._generate(model, prompt, config, timeout_s=timeout_s)
         usage = answer.usage_metadata
         return GooglePicture(
             data=_take_picture(answer),

@@ -21,11 +21,6 @@ from jobs.core.queues import (
 )
 from jobs.core.settings import Settings
 
-TIMETABLE: Mapping[str, int] = {
-    RECONCILE_QUEUE: 15,
-}
-"""Every periodic function with its interval in seconds; its name's last part is its job's id."""
-
 _CHECK_EVERY_S = 1
 _RECONNECT_S = 2.0
 
@@ -33,14 +28,23 @@ log = get_logger(__name__)
 
 
 class Scheduler(rq_scheduler.Scheduler):  # type: ignore[misc]  # rq_scheduler has no types
-    """rq-scheduler's own, which also puts the timetable back whenever Redis has lost it."""
+    """rq-scheduler's own, which also puts the timetable back whenever Redis has lost it.
+
+    Args:
+        timetable: Every periodic function with its interval in seconds; its name's last part is its job's id.
+        more: What rq-scheduler's own takes.
+    """
 
     job_class = Job
     queue_class = Queue
 
+    def __init__(self, timetable: Mapping[str, int], **more: Any) -> None:
+        super().__init__(**more)
+        self._timetable = timetable
+
     def enqueue_jobs(self) -> Any:
         """Enter what is missing of the timetable, then enqueue what is due."""
-        for function, interval_s in TIMETABLE.items():
+        for function, interval_s in self._timetable.items():
             job_id = function.rpartition(".")[2]
             if job_id not in self:
                 self.schedule(
@@ -65,6 +69,11 @@ class Scheduler(rq_scheduler.Scheduler):  # type: ignore[misc]  # rq_scheduler h
         super().enqueue_job(job)
 
 
+def make_timetable(settings: Settings) -> Mapping[str, int]:
+    """Every periodic function with its interval in seconds."""
+    return {RECONCILE_QUEUE: settings.reconcile_every_s}
+
+
 def main() -> None:
     """Run until told to stop; wait for a Redis that is away."""
     settings = Settings.load()
@@ -73,7 +82,7 @@ def main() -> None:
         connection = connect_redis(settings.required_redis_url)
         try:
             with redis_errors_translated():
-                Scheduler(connection=connection, interval=_CHECK_EVERY_S).run()
+                Scheduler(make_timetable(settings), connection=connection, interval=_CHECK_EVERY_S).run()
         except QueueUnavailable as error:
             log.warning("run_scheduler", error_code=error.code)
             time.sleep(_RECONNECT_S)

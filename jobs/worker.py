@@ -5,13 +5,21 @@ scheduler (delayed retries need one), and logs without tracebacks. In all else i
 """
 
 import asyncio
+import signal
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import rq
+from rq.defaults import (
+    DEFAULT_JOB_MONITORING_INTERVAL,
+    DEFAULT_MAINTENANCE_TASK_INTERVAL,
+    DEFAULT_WORKER_TTL,
+)
 from rq.serializers import JSONSerializer
 
 import jobs.tasks.images
-from jobs.core.errors import GaveUp, RetryLater, VignetteError, describe_exception
+from jobs.core.errors import GaveUp, HandedBack, RetryLater, VignetteError, describe_exception
 from jobs.core.logs import configure_logging, get_logger
 from jobs.core.settings import Settings
 from jobs.illustration.languages import load_language_model
@@ -20,19 +28,35 @@ from jobs.tasks.housekeeping import reconcile_queue
 PRELOADED = (jobs.tasks.images,)
 """Imported here, so that no job pays for an import in its forked work horse."""
 
+# RQ's default, and ours: how long a silent worker counts as alive, how often registries are cleaned, and how often a
+# running job is looked after.
+_INTERVALS_S: Mapping[str, tuple[int, int]] = {
+    "worker_ttl": (DEFAULT_WORKER_TTL, 30),
+    "default_worker_ttl": (DEFAULT_WORKER_TTL, 30),
+    "maintenance_interval": (DEFAULT_MAINTENANCE_TASK_INTERVAL, 30),
+    "job_monitoring_interval": (DEFAULT_JOB_MONITORING_INTERVAL, 5),
+}
+
 log = get_logger(__name__)
 
 
 class Worker(rq.Worker):
     """RQ's forking worker with Vignette's settings."""
 
+    max_connection_wait_time = 5.0  # a Redis that is back is noticed within these seconds
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = JSONSerializer
+        # `rq worker` passes its own defaults, with which a dead worker counts as alive for eight minutes.
+        for name, (default, ours) in _INTERVALS_S.items():
+            if kwargs.get(name, default) == default:
+                kwargs[name] = ours
         super().__init__(*args, **kwargs)
+        self._settings = Settings.load()
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Work until told to stop; whether any job was done."""
-        configure_logging(Settings.load().log_level)
+        configure_logging(self._settings.log_level)
         load_language_model()
         try:
             asyncio.run(reconcile_queue())
@@ -44,8 +68,20 @@ class Worker(rq.Worker):
         log.info("start_worker", worker=self.name, queues=self.queue_names())
         return bool(super().work(*args, **kwargs))
 
+    def handle_warm_shutdown_request(self) -> None:
+        """Let the job finish within the grace period, then have it handed back."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        timer = threading.Timer(self._settings.shutdown_grace_s, self.kill_horse, [signal.SIGTERM])
+        timer.daemon = True
+        timer.start()
+
+    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Signal the work horse, if there is one; RQ's own signals this very process where there is none."""
+        if self.horse_pid:
+            super().kill_horse(sig)
+
     def handle_exception(self, job: rq.job.Job, *exc_info: Any) -> None:
         """Log a job's failure in one line; its row holds the reason."""
         error = exc_info[1]
-        if not isinstance(error, RetryLater | GaveUp):
+        if not isinstance(error, RetryLater | GaveUp | HandedBack):
             log.error("job_failed", task_id=job.id, queue=job.origin, error=describe_exception(error))

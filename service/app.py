@@ -31,6 +31,7 @@ ERROR_STATUSES: Mapping[type[errors.VignetteError], int] = {
     errors.NotSignedIn: 401,
     errors.NotFound: 404,
     errors.AlreadyIllustrated: 409,
+    errors.TaskOver: 409,
     errors.BodyTooLarge: 413,
     errors.InvalidFields: 422,
     errors.Unavailable: 503,
@@ -50,6 +51,7 @@ ROUTES = [
     Route("/images/generate/async/{description_id:uuid}", images.generate_image_async, methods=["POST"]),
     Route("/images/generate/chapter/{chapter_id:uuid}", images.generate_chapter, methods=["POST"]),
     Route("/images/task/{task_id:uuid}", images.show_image_task),
+    Route("/images/task/{task_id:uuid}", images.cancel_image_task, methods=["DELETE"]),
     Route("/images/description/{description_id:uuid}", images.show_description_image),
     Route("/images/file/{image_id:uuid}", images.send_image_file),
 ]

@@ -10,15 +10,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jobs.core.books import find_chapter_id, list_promising_descriptions
-from jobs.core.errors import AlreadyIllustrated, NotFound
+from jobs.core.errors import AlreadyIllustrated, NotFound, Unavailable
 from jobs.core.images import (
     Image,
     ImageOptions,
     Submission,
+    cancel_image,
     find_current_image,
     find_image,
     submit_image,
 )
+from jobs.core.logs import get_logger
 from jobs.core.retries import IMAGE_POLICIES
 from jobs.core.states import AspectRatio, DescriptionType, ImageStatus
 from service.auth import require_user
@@ -26,6 +28,8 @@ from service.body import RequestModel, read_body
 from service.state import State
 
 POLL_AFTER_S = 3
+
+log = get_logger(__name__)
 
 
 class GenerateImage(RequestModel):
@@ -126,6 +130,21 @@ async def show_image_task(request: Request[State]) -> Response:
     image = await find_image(request.state["database"], user.id, request.path_params["task_id"])
     headers = {} if image.status.is_over else {"Retry-After": str(POLL_AFTER_S)}
     return JSONResponse(show_task(image), headers=headers)
+
+
+async def cancel_image_task(request: Request[State]) -> Response:
+    """`DELETE /images/task/{task_id}`: 200 with the task, which is over; 409 if it was over before.
+
+    The row comes first: whatever becomes of the job, no attempt can write to it any more.
+    """
+    user = await require_user(request)
+    image, was_generating = await cancel_image(request.state["database"], user.id, request.path_params["task_id"])
+    try:
+        await asyncio.to_thread(request.state["queues"].stop_image, str(image.id), is_running=was_generating)
+        await request.state["store"].delete_image(str(image.id))
+    except Unavailable as error:  # the task is over all the same: its attempt ends when it next renews its lease
+        log.warning("cancel_image", task_id=str(image.id), error_code=error.code)
+    return JSONResponse(show_task(image))
 
 
 async def show_description_image(request: Request[State]) -> Response:

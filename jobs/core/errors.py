@@ -6,6 +6,7 @@
     |   |-- NotSignedIn             no token, or one that nobody has
     |   |-- NotFound                there is no such thing, or it is another user's
     |   |-- AlreadyIllustrated      the passage has its picture
+    |   |-- TaskOver                the task has ended already
     |   |-- BodyTooLarge            the body is longer than the route allows
     |   `-- InvalidFields           the body is JSON, and some fields are not allowed
     |-- Unavailable                 a server we stand on does not answer
@@ -20,6 +21,7 @@
     |   `-- PassageBlocked          it refuses this passage
     |-- Overdue                     an attempt took longer than its job may
     |-- LeaseLost                   an attempt no longer owns its row
+    |-- HandedBack                  tells RQ that a job stopped in the middle and is to run again at once
     |-- RetryLater                  tells RQ to run a job again
     |-- GaveUp                      tells RQ that a job is over without a result
     |-- ForbiddenJob                a job names a function that is not one of ours
@@ -69,6 +71,12 @@ class AlreadyIllustrated(RequestError):
     def __init__(self, image: dict[str, object]) -> None:
         super().__init__("This passage has a picture already.")
         self.image = image
+
+
+class TaskOver(RequestError):
+    """The task has ended already, and cannot be cancelled."""
+
+    code = "task_over"
 
 
 class BodyTooLarge(RequestError):
@@ -161,6 +169,12 @@ class LeaseLost(VignetteError):
     """An attempt no longer owns its row: another has it, or it is over."""
 
     code = "lease_lost"
+
+
+class HandedBack(VignetteError):
+    """Tells RQ that a job was stopped in the middle, by a shutdown, and is to run again at once elsewhere."""
+
+    code = "handed_back"
 
 
 class RetryLater(VignetteError):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from jobs.core.database import Executor
-from jobs.core.errors import NotFound
+from jobs.core.errors import NotFound, TaskOver
 from jobs.core.states import ImageStatus, RetryPolicyName, Stage
 
 _SUBMIT_TRIES = 5  # each lost race means that another request just changed this very passage's image
@@ -227,6 +227,35 @@ async def retry_image(
         error_message=error_message,
     )
     return row["retry_count"] if row else None
+
+
+async def hand_back_image(database: Executor, image_id: UUID, attempt: int) -> bool:
+    """Give up an attempt that is stopped in the middle, at no cost to its retries; False where its lease is lost."""
+    row = await database.fetch_one("hand_back_image", image_id=image_id, attempt=attempt)
+    return row is not None
+
+
+async def cancel_image(database: Executor, user_id: UUID, image_id: UUID) -> tuple[Image, bool]:
+    """End a user's unfinished image; the image, and whether an attempt was under way.
+
+    Raises:
+        NotFound: The user has no such image.
+        TaskOver: It is over already.
+    """
+    row = await database.fetch_one(
+        "cancel_image", user_id=user_id, image_id=image_id, error_message="The picture was cancelled."
+    )
+    if row is None:
+        image = await find_image(database, user_id, image_id)
+        raise TaskOver(f"The task is over: {image.status}.")
+    was_generating: bool = row.pop("was_generating")
+    return Image.from_row(row), was_generating
+
+
+async def find_fate(database: Executor, image_id: UUID) -> ImageStatus | None:
+    """An image's status, for an attempt that has lost it; None where it is deleted."""
+    row = await database.fetch_one("find_fate", image_id=image_id)
+    return ImageStatus(row["status"]) if row else None
 
 
 async def fail_image(database: Executor, image_id: UUID, attempt: int, *, error_code: str, error_message: str) -> bool:

@@ -6,7 +6,7 @@ code runs them in a thread.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import redis
 import redis.asyncio
 import rq
-from rq.exceptions import DuplicateJobError
+from rq.command import send_stop_job_command
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.serializers import JSONSerializer
 
 from jobs.core import retries
-from jobs.core.errors import ForbiddenJob, GaveUp, QueueUnavailable, RetryLater
+from jobs.core.errors import ForbiddenJob, GaveUp, HandedBack, QueueUnavailable, RetryLater
 from jobs.core.retries import RetryPolicy
 
 RESULT_TTL_S = 3600
@@ -88,6 +89,11 @@ class Job(rq.job.Job):
         except GaveUp:
             self.retries_left = 0
             raise
+        except HandedBack:
+            self.retries_left = (self.retries_left or 0) + 1
+            self.retry_intervals = [0]
+            self.enqueue_at_front_on_retry = True
+            raise
 
     def _handle_failure(self, exc_string: str, *args: Any, **kwargs: Any) -> None:
         """Keep the last line of the traceback only: rq-dashboard shows it unescaped, and it holds our paths."""
@@ -151,7 +157,7 @@ class Queues:
             QueueUnavailable: Redis does not answer.
         """
         with redis_errors_translated():
-            return rq.Worker.count(queue=self._queues[NORMAL.name])
+            return len(rq.Worker.all(queue=self._queues[NORMAL.name]))  # forgets those whose heartbeat ran out
 
     def enqueue_image(self, image_id: str, *, policy: RetryPolicy, retry_count: int = 0, again: bool = False) -> bool:
         """Enqueue an image's job under the image's id; False where Redis already holds that job.
@@ -169,6 +175,8 @@ class Queues:
         delays_s = policy.delays_s(retry_count)
         try:
             with redis_errors_translated():
+                if again:
+                    self._delete_job(image_id)
                 self._queues[NORMAL.name].enqueue_call(
                     GENERATE_IMAGE,
                     args=(image_id,),
@@ -183,6 +191,49 @@ class Queues:
         except DuplicateJobError:
             return False
         return True
+
+    def stop_image(self, image_id: str, *, is_running: bool) -> None:
+        """Take an image's job out of the queue, or have the worker that runs it end it within a second or so.
+
+        Raises:
+            QueueUnavailable: Redis does not answer; a running attempt then ends when it next renews its lease.
+        """
+        with redis_errors_translated():
+            if not is_running:
+                self._delete_job(image_id)
+                return
+            try:
+                send_stop_job_command(self._redis, image_id, serializer=JSONSerializer)
+            except (NoSuchJobError, InvalidJobOperation):
+                return  # it has just ended
+
+    def delete_ghosts(self, image_ids: Iterable[str]) -> None:
+        """Delete the jobs that RQ still counts as running although their worker is dead.
+
+        Raises:
+            QueueUnavailable: Redis does not answer.
+        """
+        with redis_errors_translated():
+            for image_id in image_ids:
+                self._delete_job(image_id)
+
+    def list_started_ids(self, policy: QueuePolicy) -> set[str]:
+        """The ids of all jobs of a queue that RQ counts as running, in one round trip.
+
+        Raises:
+            QueueUnavailable: Redis does not answer.
+        """
+        with redis_errors_translated():
+            return set(self._queues[policy.name].started_job_registry.get_job_ids(cleanup=False))
+
+    def _delete_job(self, job_id: str) -> None:
+        """Forget a job: its hash, its place in the queue, and its entry in whichever registry it is in."""
+        try:
+            job = Job.fetch(job_id, connection=self._redis)
+        except NoSuchJobError:
+            return
+        job.delete()
+        job.started_job_registry.remove_executions(job)
 
     def list_queued_ids(self, policy: QueuePolicy) -> set[str]:
         """The ids of all jobs in a queue's list, in one round trip; about 36 bytes a job.

@@ -1,7 +1,7 @@
 """Makes the normal queue agree with the table: whatever is unfinished is in the queue, or is being worked on.
 
 It reads what is unfinished, so its cost does not grow with what was ever done: 1 statement for expired leases, 1 for
-each 1000 waiting rows, 1 Redis round trip for the queue's list.
+each 1000 waiting rows, 2 Redis round trips for what the queue holds.
 """
 
 import asyncio
@@ -14,9 +14,6 @@ from jobs.core.queues import NORMAL, Queues
 from jobs.core.retries import IMAGE_POLICIES
 from jobs.core.states import ImageStatus
 
-OVERDUE_S = 10.0
-"""A row that became due less than this ago is left alone: its enqueue, or its claim, is under way."""
-
 MAX_LOST = 6
 """An image over which this many workers died ends `failed`: it may well be what kills them."""
 
@@ -25,10 +22,11 @@ _LOST_MESSAGE = "The picture was given up because the workers that drew it died,
 _NEVER_AGAIN = ["blocked", "cancelled", "expired"]
 
 
-async def reconcile_images(database: Executor, queues: Queues) -> dict[str, int]:
-    """Send round again what has lost its worker or its job: {expired_leases, worker_lost, missing_jobs}.
+async def reconcile_images(database: Executor, queues: Queues, *, overdue_s: float) -> dict[str, int]:
+    """Send round again what has lost its worker or its job: {expired_leases, worker_lost, missing_jobs, ghost_jobs}.
 
-    Safe beside workers, retries and other reconciles: an image that is enqueued twice is claimed once.
+    What became due, or over, less than `overdue_s` seconds ago is left alone: its enqueue, its claim or its end is
+    under way. Safe beside workers, retries and other reconciles: an image that is enqueued twice is claimed once.
 
     Raises:
         DatabaseUnavailable: Postgres does not answer.
@@ -38,7 +36,8 @@ async def reconcile_images(database: Executor, queues: Queues) -> dict[str, int]
     return {
         "expired_leases": expired,
         "worker_lost": lost,
-        "missing_jobs": await _enqueue_missing(database, queues),
+        "missing_jobs": await _enqueue_missing(database, queues, overdue_s),
+        "ghost_jobs": await _delete_ghosts(database, queues, overdue_s),
     }
 
 
@@ -65,7 +64,7 @@ async def _release_expired_leases(database: Executor, queues: Queues) -> tuple[i
     return len(again), len(rows) - len(again)
 
 
-async def _enqueue_missing(database: Executor, queues: Queues) -> int:
+async def _enqueue_missing(database: Executor, queues: Queues, overdue_s: float) -> int:
     queued: set[str] | None = None
     count = 0
     after_created_at, after_id = None, None
@@ -74,7 +73,7 @@ async def _enqueue_missing(database: Executor, queues: Queues) -> int:
             "list_waiting_images",
             after_created_at=after_created_at,
             after_id=after_id,
-            overdue_s=OVERDUE_S,
+            overdue_s=overdue_s,
             limit=_BATCH,
         )
         if not page:
@@ -82,14 +81,32 @@ async def _enqueue_missing(database: Executor, queues: Queues) -> int:
         if queued is None:
             queued = await asyncio.to_thread(queues.list_queued_ids, NORMAL)
         missing = [row["id"] for row in page if str(row["id"]) not in queued]
-        count += await _enqueue_marked(database, queues, missing)
+        count += await _enqueue_marked(database, queues, missing, overdue_s)
         after_created_at, after_id = page[-1]["created_at"], page[-1]["id"]
 
 
-async def _enqueue_marked(database: Executor, queues: Queues, image_ids: list[UUID]) -> int:
+async def _delete_ghosts(database: Executor, queues: Queues, overdue_s: float) -> int:
+    """Delete the jobs that RQ counts as running although their image is over: their worker died in between."""
+    started = {each for each in await asyncio.to_thread(queues.list_started_ids, NORMAL) if _is_uuid(each)}
+    if not started:
+        return 0
+    rows = await database.fetch_all("list_unfinished_ids", image_ids=list(started), over_s=overdue_s)
+    ghosts = started - {str(row["id"]) for row in rows}
+    await asyncio.to_thread(queues.delete_ghosts, ghosts)
+    return len(ghosts)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+async def _enqueue_marked(database: Executor, queues: Queues, image_ids: list[UUID], overdue_s: float) -> int:
     if not image_ids:
         return 0
-    rows = await database.fetch_all("mark_enqueued", image_ids=image_ids, overdue_s=OVERDUE_S)
+    rows = await database.fetch_all("mark_enqueued", image_ids=image_ids, overdue_s=overdue_s)
     await _enqueue(queues, (QueueableImage(**row) for row in rows))
     return len(rows)
 

@@ -29,6 +29,19 @@ class Settings(BaseSettings):
         None, description="and with which password; unset: one made under VAR"
     )
     workers: int = Field(1, ge=1, le=64, description="worker processes under make run")
+    lease_s: float = Field(
+        20,
+        ge=1,
+        le=600,
+        description="how long a picture stays a silent worker's, in seconds; renewed four times as often",
+    )
+    reconcile_every_s: int = Field(15, ge=1, le=3600, description="how often lost pictures are looked for, in seconds")
+    provider_timeout_s: float = Field(
+        120, ge=1, le=150, description="how long a provider may take for one picture, in seconds"
+    )
+    shutdown_grace_s: float = Field(
+        30, ge=0, le=170, description="how long a worker that is told to stop lets its job finish, in seconds"
+    )
     image_provider: Literal["gemini", "openai", "sketch"] | None = Field(
         None,
         description="what draws; unset: gemini with GOOGLE_API_KEY, else openai with OPENAI_BASE_URL, else sketch",

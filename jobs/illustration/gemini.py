@@ -13,14 +13,18 @@ class GeminiProvider:
     name = "gemini"
     reads_prompt = True
 
-    def __init__(self, google: GoogleClient, *, model: str | None, image_size: str | None) -> None:
+    def __init__(self, google: GoogleClient, *, model: str | None, image_size: str | None, timeout_s: float) -> None:
         self.model = model or DEFAULT_MODEL
-        self._google, self._image_size = google, image_size
+        self._google, self._image_size, self._timeout_s = google, image_size, timeout_s
 
     async def draw_picture(self, request: PictureRequest) -> Picture:
         """A picture with SynthID, and maybe C2PA, marks: its bytes must stay as they are."""
         drawn = await self._google.draw_picture(
-            request.prompt, model=self.model, aspect_ratio=request.aspect_ratio, image_size=self._image_size
+            request.prompt,
+            model=self.model,
+            aspect_ratio=request.aspect_ratio,
+            image_size=self._image_size,
+            timeout_s=self._timeout_s,
         )
         return Picture(drawn.data, drawn.model_version, drawn.input_tokens, drawn.output_tokens)
 

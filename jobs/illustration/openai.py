@@ -16,7 +16,7 @@ from jobs.illustration.picture import MAX_BYTES
 from jobs.illustration.provider import Picture, PictureRequest
 
 DEFAULT_MODEL = "gpt-image-1"
-_TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=10)
+_CONNECT_S = 10.0
 _MAX_ANSWER_BYTES = MAX_BYTES * 4 // 3 + 64 * 1024  # base64, and the JSON around it
 _BLOCKED_CODES = {"content_policy_violation", "moderation_blocked", "content_filter"}
 
@@ -39,15 +39,17 @@ class OpenAIProvider:
         base_url: With or without `/v1` at its end; an address in an answer is fetched from this host only.
         api_key: Sent as a bearer token, if there is one.
         model: The model to ask for.
+        timeout_s: How long a request may take, in seconds.
     """
 
     name = "openai"
     reads_prompt = True
 
-    def __init__(self, base_url: str, *, api_key: str | None, model: str | None) -> None:
+    def __init__(self, base_url: str, *, api_key: str | None, model: str | None, timeout_s: float) -> None:
         self.model = model or DEFAULT_MODEL
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
         self._session: aiohttp.ClientSession | None = None
 
     async def draw_picture(self, request: PictureRequest) -> Picture:
@@ -88,7 +90,7 @@ class OpenAIProvider:
     async def _request(self, method: str, url: str, body: object = None) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), headers=self._headers, timeout=_TIMEOUT, trust_env=True
+                connector=aiohttp.TCPConnector(limit=0), headers=self._headers, timeout=self._timeout, trust_env=True
             )
         try:
             async with self._session.request(method, url, json=body, allow_redirects=False) as answer:

@@ -31,6 +31,8 @@ from jobs.launcher.servers import Servers, VarInUse, announce_servers, join_serv
 
 _ROOT = Path(__file__).resolve().parents[2]
 _READY_S = 60.0
+_LOOK_EVERY_S = 0.5
+_GRACE_S = "3"  # honcho kills what has not ended within 5 s
 
 
 def main() -> None:
@@ -70,7 +72,7 @@ def _run_procfile(settings: Settings) -> int:
             apply_migrations(servers.database_url)
             token = asyncio.run(ensure_demo_reader(servers.database_url, var))
             announce_servers(var, servers)
-            environment = make_environment(settings, servers)
+            environment = {"SHUTDOWN_GRACE_S": _GRACE_S} | make_environment(settings, servers)
             honcho = [
                 sys.executable,
                 "-m",
@@ -85,7 +87,10 @@ def _run_procfile(settings: Settings) -> int:
             with _ended_after(children, process):
                 if _wait_until_listening(settings, process):
                     _print_addresses(settings, token, environment)
-                return int(process.wait())
+                while process.poll() is None:
+                    servers.restart_dead()
+                    time.sleep(_LOOK_EVERY_S)
+                return int(process.returncode)
 
 
 def _run_command(settings: Settings, command: Sequence[str], *, migrate: bool) -> int:

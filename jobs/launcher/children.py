@@ -6,6 +6,7 @@ killed leaves them running; the next one finds them by process id and start time
 
 import importlib.util
 import json
+import os
 import pwd
 import signal
 import socket
@@ -99,11 +100,8 @@ def as_user(uid: int | None) -> dict[str, Any]:
 
 
 def _find(pid: int, started_at: float) -> psutil.Process | None:
-    try:
-        process = psutil.Process(pid)
-        return process if abs(process.create_time() - started_at) < 1 else None
-    except psutil.NoSuchProcess:
-        return None
+    process = _process(pid)
+    return process if process and abs(process.create_time() - started_at) < 1 else None
 
 
 def _end(roots: Sequence[psutil.Process], how: signal.Signals) -> None:
@@ -125,11 +123,30 @@ def _end(roots: Sequence[psutil.Process], how: signal.Signals) -> None:
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    """What a process has started, and what shares a session with it: a work horse whose worker was killed has another
+    parent now, but still its session."""
     try:
-        found: list[psutil.Process] = process.children(recursive=True)
+        tree: list[psutil.Process] = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-    return found
+    sessions = {_session_of(each.pid) for each in tree} - {os.getsid(0), None}
+    known = {each.pid for each in tree}
+    orphans = [pid for pid in psutil.pids() if pid not in known and _session_of(pid) in sessions]
+    return tree[1:] + [found for pid in orphans if (found := _process(pid))]
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _is_zombie(process: psutil.Process) -> bool:

@@ -47,12 +47,29 @@ class EmbeddedPostgres:
         self._prepare_folder()
         if not (self._data / "PG_VERSION").exists():
             self._create_cluster()
+        self._socket_folder = self._choose_socket_folder()
+        self.url = f"postgresql://postgres@/postgres?host={quote(str(self._socket_folder), safe='')}"
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._children.stop(self.process, signal.SIGINT)  # SIGINT: disconnect everybody, write all out, end
+
+    def restart_if_dead(self) -> bool:
+        """Start the server again where it was, if it has ended; whether it had."""
+        if self.process.poll() is None:
+            return False
+        self._start()
+        return True
+
+    def _start(self) -> None:
         self._remove_stale_pid_file()
-        socket_folder = self._choose_socket_folder()
         settings = {
             **self._options,
             "listen_addresses": "",
-            "unix_socket_directories": str(socket_folder),
+            "unix_socket_directories": str(self._socket_folder),
             "unix_socket_permissions": "0700",
         }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -63,14 +80,7 @@ class EmbeddedPostgres:
                 user=self._uid,
                 folder=self._folder,
             )
-        self.url = f"postgresql://postgres@/postgres?host={quote(str(socket_folder), safe='')}"
         self._wait_until_ready()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._children.stop(self.process, signal.SIGINT)  # SIGINT: disconnect everybody, write all out, end
 
     def _prepare_folder(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,10 +24,16 @@ _JOIN_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the servers are."""
+    """Where the servers are, and those among them that are ours."""
 
     redis_url: str
     database_url: str
+    embedded: tuple[EmbeddedRedis | EmbeddedPostgres, ...] = ()
+
+    def restart_dead(self) -> None:
+        """Start again what has died of our own servers, at the same address."""
+        for server in self.embedded:
+            server.restart_if_dead()
 
 
 class VarInUse(SettingsError):
@@ -58,23 +64,27 @@ def start_servers(
     """Start what the settings do not name, under VAR, for a block; ends with nothing left running and all written."""
     var = settings.var.resolve()
     with ExitStack() as stack:
+        embedded: list[EmbeddedRedis | EmbeddedPostgres] = []
         if settings.redis_url is None:
-            redis_url = stack.enter_context(EmbeddedRedis(var / "redis", children)).url
+            embedded.append(stack.enter_context(EmbeddedRedis(var / "redis", children)))
+            redis_url = embedded[-1].url
         else:
             redis_url = settings.required_redis_url
         if settings.database_url is None:
             postgres = EmbeddedPostgres(var / "postgres", children, options=postgres_options)
-            database_url = stack.enter_context(postgres).url
+            embedded.append(stack.enter_context(postgres))
+            database_url = embedded[-1].url
         else:
             database_url = settings.required_database_url
-        servers = Servers(redis_url, database_url)
-        yield servers
+        yield Servers(redis_url, database_url, tuple(embedded))
         (var / "servers.json").unlink(missing_ok=True)
 
 
 def announce_servers(var: Path, servers: Servers) -> None:
     """Tell other launchers on this VAR where the servers are, in a file that only we can read."""
-    write_private_file(var / "servers.json", json.dumps(asdict(servers)))
+    write_private_file(
+        var / "servers.json", json.dumps({"redis_url": servers.redis_url, "database_url": servers.database_url})
+    )
 
 
 def join_servers(var: Path) -> Servers:

@@ -10,7 +10,8 @@ log = get_logger(__name__)
 async def reconcile_queue() -> dict[str, int]:
     """Make the normal queue agree with the table; how many rows of each kind were sent round again."""
     async with use_resources() as resources:
-        found = await reconcile_images(resources.database, resources.queues)
+        overdue_s = resources.leases.lease_s / 2  # by then a worker that is alive has written to its row
+        found = await reconcile_images(resources.database, resources.queues, overdue_s=overdue_s)
     log.log(20 if any(found.values()) else 10, "reconcile_queue", **found)
     return found
 

@@ -8,6 +8,7 @@ import structlog
 
 from jobs.core.errors import (
     GaveUp,
+    HandedBack,
     LeaseLost,
     Overdue,
     ProviderError,
@@ -21,18 +22,19 @@ from jobs.core.images import (
     complete_image,
     enter_stage,
     fail_image,
+    find_fate,
+    hand_back_image,
     retry_image,
     start_saving,
 )
 from jobs.core.logs import get_logger
 from jobs.core.queues import NORMAL
 from jobs.core.retries import IMAGE_POLICIES
-from jobs.core.states import AspectRatio, Stage
+from jobs.core.states import AspectRatio, ImageStatus, Stage
 from jobs.illustration.languages import is_english
 from jobs.illustration.picture import PictureFacts, inspect_picture
 from jobs.illustration.prompts import compose_prompt
 from jobs.illustration.provider import PictureRequest
-from jobs.tasks.leases import LEASE_S
 from jobs.tasks.resources import Resources, use_resources
 
 _ATTEMPT_S = NORMAL.job_timeout_s - 15  # ends before RQ's own time-out would, and so leaves the row in order
@@ -47,12 +49,13 @@ async def generate_image(image_id: str) -> None:
     they were kept, are used.
 
     Raises:
+        HandedBack: The process is told to stop; another worker may have the image at once.
         RetryLater: The attempt failed and the row waits for the next one.
         GaveUp: The row is `failed`.
     """
     with structlog.contextvars.bound_contextvars(task_id=image_id):
         async with use_resources() as resources:
-            claimed = await claim_image(resources.database, UUID(image_id), lease_s=LEASE_S)
+            claimed = await claim_image(resources.database, UUID(image_id), lease_s=resources.leases.lease_s)
             if claimed is None:
                 log.info("claim_image", outcome="not_ours")
                 return
@@ -61,7 +64,9 @@ async def generate_image(image_id: str) -> None:
                 async with resources.leases.hold(claimed.id, claimed.attempt):
                     await _attempt_image(resources, claimed)
             except LeaseLost:
-                log.warning("lease_lost", attempt=claimed.attempt)
+                await _clean_up_after_loss(resources, claimed)
+            except asyncio.CancelledError:
+                await _hand_back(resources, claimed)
             except VignetteError as error:
                 await _end_attempt(resources, claimed, error)
             except Exception as error:
@@ -149,6 +154,21 @@ async def _enter_stage(resources: Resources, claimed: ClaimedImage, stage: Stage
         raise LeaseLost("Another attempt has this image, or it is over.")
 
 
+async def _hand_back(resources: Resources, claimed: ClaimedImage) -> None:
+    if await hand_back_image(resources.database, claimed.id, claimed.attempt):
+        log.info("hand_back_image", attempt=claimed.attempt)
+        raise HandedBack("The worker was told to stop.") from None
+    await _clean_up_after_loss(resources, claimed)
+
+
+async def _clean_up_after_loss(resources: Resources, claimed: ClaimedImage) -> None:
+    """End quietly; bytes that no row will ever name go too."""
+    fate = await find_fate(resources.database, claimed.id)
+    log.warning("lease_lost", attempt=claimed.attempt, fate=fate)
+    if fate is None or fate is ImageStatus.FAILED:
+        await resources.store.delete_image(str(claimed.id))
+
+
 async def _end_attempt(resources: Resources, claimed: ClaimedImage, error: Exception) -> None:
     """Put the row back for a retry, or fail it; tell RQ which."""
     if isinstance(error, VignetteError):
@@ -174,4 +194,4 @@ async def _end_attempt(resources: Resources, claimed: ClaimedImage, error: Excep
     if await fail_image(resources.database, claimed.id, claimed.attempt, error_code=code, error_message=message):
         log.error("fail_image", attempt=claimed.attempt, error_code=code)
         raise GaveUp(code) from None
-    log.warning("lease_lost", attempt=claimed.attempt)
+    await _clean_up_after_loss(resources, claimed)

@@ -10,23 +10,26 @@ from jobs.core.errors import DatabaseUnavailable, LeaseLost
 from jobs.core.images import renew_leases
 from jobs.core.logs import get_logger
 
-LEASE_S = 20.0
-RENEW_EVERY_S = 5.0
+_RENEWALS_A_LEASE = 4
 
 log = get_logger(__name__)
 
 
 class LeaseKeeper:
-    """Renews the leases of the attempts that run in this process, and ends an attempt that has lost its own."""
+    """Renews the leases of the attempts that run in this process, and ends an attempt that has lost its own.
 
-    def __init__(self, database: Database) -> None:
+    `lease_s` is the length of a lease in seconds; all are renewed four times as often.
+    """
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
         self._database = database
+        self.lease_s = lease_s
         self._attempts: dict[UUID, tuple[int, asyncio.Task[object]]] = {}
         self._lost: set[UUID] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Renew every 5 s while the block runs."""
+        """Renew while the block runs."""
         renewing = asyncio.create_task(self._renew_forever(), name="renew_leases")
         try:
             yield
@@ -61,7 +64,7 @@ class LeaseKeeper:
         held = {image_id: attempt for image_id, (attempt, _) in self._attempts.items()}
         if not held:
             return
-        kept = await renew_leases(self._database, held, lease_s=LEASE_S)
+        kept = await renew_leases(self._database, held, lease_s=self.lease_s)
         for image_id in held.keys() - kept:
             attempt, task = self._attempts.get(image_id, (None, None))
             if task is not None and attempt == held[image_id]:
@@ -70,7 +73,7 @@ class LeaseKeeper:
 
     async def _renew_forever(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_EVERY_S)
+            await asyncio.sleep(self.lease_s / _RENEWALS_A_LEASE)
             try:
                 await self.renew_all()
             except DatabaseUnavailable:

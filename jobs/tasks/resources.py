@@ -1,7 +1,9 @@
 """What the tasks need, opened once and shared: the database, the queues, the store, the provider, the leases."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -53,7 +55,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             translator = Translator(google, cache, model=settings.text_model, ttl_s=settings.translation_ttl)
         provider = make_provider(settings, google)
         stack.push_async_callback(provider.close)
-        leases = LeaseKeeper(database)
+        leases = LeaseKeeper(database, lease_s=settings.lease_s)
         await stack.enter_async_context(leases.running())
         store = ImageStore(settings.resolved_image_store_url)
         resources = Resources(database, queues, store, provider, translator, leases)
@@ -72,7 +74,20 @@ async def use_resources() -> AsyncIterator[Resources]:
         yield current
         return
     async with open_resources(Settings.load()) as resources:
-        yield resources
+        with _cancelled_by_sigterm():
+            yield resources
+
+
+@contextmanager
+def _cancelled_by_sigterm() -> Iterator[None]:
+    """SIGTERM cancels the running task, which then hands back what it has."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101 (a coroutine always runs in one)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def make_provider(settings: Settings, google: GoogleClient | None) -> Provider:
@@ -85,13 +100,21 @@ def make_provider(settings: Settings, google: GoogleClient | None) -> Provider:
         case "gemini":
             if google is None:
                 raise SettingsError("IMAGE_PROVIDER is gemini, and GOOGLE_API_KEY is unset.")
-            return GeminiProvider(google, model=settings.image_model, image_size=settings.image_size)
+            return GeminiProvider(
+                google,
+                model=settings.image_model,
+                image_size=settings.image_size,
+                timeout_s=settings.provider_timeout_s,
+            )
         case "openai":
             if settings.openai_base_url is None:
                 raise SettingsError("IMAGE_PROVIDER is openai, and OPENAI_BASE_URL is unset.")
             key = settings.openai_api_key
             return OpenAIProvider(
-                settings.openai_base_url, api_key=key.get_secret_value() if key else None, model=settings.image_model
+                settings.openai_base_url,
+                api_key=key.get_secret_value() if key else None,
+                model=settings.image_model,
+                timeout_s=settings.provider_timeout_s,
             )
         case "sketch":
             return SketchProvider()

@@ -166,6 +166,57 @@ WHERE id = :image_id
   AND status = 'generating'
 RETURNING id, retry_count;
 
+-- name: hand_back_image(image_id, attempt)^
+-- Give up an attempt that is stopped in the middle, at no cost to its retries. No row: it has lost its lease.
+UPDATE generated_images
+SET status = 'pending',
+    stage = 'queued',
+    lease_expires_at = NULL,
+    enqueued_at = now(),
+    updated_at = now()
+WHERE id = :image_id
+  AND attempt = :attempt
+  AND status = 'generating'
+RETURNING id;
+
+-- name: cancel_image(user_id, image_id, error_message)^
+-- End a user's unfinished image; was_generating says whether an attempt was under way. No row: it is over, or another's.
+WITH unfinished AS (
+    SELECT id, status
+    FROM generated_images
+    WHERE id = :image_id
+      AND user_id = :user_id
+      AND status IN ('pending', 'generating')
+    FOR UPDATE
+)
+UPDATE generated_images AS image
+SET status = 'failed',
+    stage = 'failed',
+    lease_expires_at = NULL,
+    next_attempt_at = NULL,
+    error_code = 'cancelled',
+    error_message = :error_message,
+    updated_at = now()
+FROM unfinished
+WHERE image.id = unfinished.id
+RETURNING unfinished.status = 'generating' AS was_generating, image.id, image.description_id, image.status, image.stage,
+    image.retry_policy, image.retry_count, image.next_attempt_at, image.service_used, image.model, image.prompt_used,
+    image.width, image.height, image.content_type, image.generation_time_seconds, image.error_code,
+    image.error_message, image.created_at, image.updated_at;
+
+-- name: find_fate(image_id)^
+-- An image's status, for an attempt that has lost it; no row: it is deleted.
+SELECT status
+FROM generated_images
+WHERE id = :image_id;
+
+-- name: list_unfinished_ids(image_ids, over_s)
+-- Which of these images are unfinished, or became over less than over_s seconds ago.
+SELECT id
+FROM generated_images
+WHERE id = ANY (:image_ids::uuid[])
+  AND (status IN ('pending', 'generating') OR updated_at > now() - make_interval(secs => :over_s));
+
 -- name: release_expired_leases(max_lost, error_message, limit)
 -- Take back images whose worker died: pending again, or failed where max_lost workers have died over one image.
 WITH expired AS (

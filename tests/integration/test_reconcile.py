@@ -10,13 +10,17 @@ from jobs.core import reconcile
 from jobs.core.database import Database
 from jobs.core.images import ImageOptions, claim_image, submit_image
 from jobs.core.queues import NORMAL, Queues
-from jobs.core.reconcile import reconcile_images, send_failed_images_again
+from jobs.core.reconcile import send_failed_images_again
 from jobs.core.retries import NORMAL as POLICY
 from jobs.core.users import User
 from tests.conftest import Shelf, Sql
 
 Account = tuple[User, str]
-NOTHING = {"expired_leases": 0, "worker_lost": 0, "missing_jobs": 0}
+NOTHING = {"expired_leases": 0, "worker_lost": 0, "missing_jobs": 0, "ghost_jobs": 0}
+
+
+async def reconcile_images(database: Database, queues: Queues) -> dict[str, int]:
+    return await reconcile.reconcile_images(database, queues, overdue_s=10)
 
 
 async def _submit_all(database: Database, alice: Account, shelf: Shelf) -> list[uuid.UUID]:

@@ -14,7 +14,7 @@ from jobs.core.retries import NORMAL as POLICY
 from jobs.core.settings import Settings
 from jobs.core.storage import ImageStore
 from jobs.launcher.servers import Servers
-from jobs.schedule import TIMETABLE, Scheduler
+from jobs.schedule import Scheduler, make_timetable
 from tests.conftest import Client, Shelf, Sql
 
 Work = Callable[[], str]
@@ -136,17 +136,19 @@ def test_enqueueing_twice_under_one_id_is_one_job(queues: Queues, redis_client: 
 
 
 def test_the_timetable_is_entered_once_comes_back_and_never_piles_up(
-    servers: Servers, work: Work, redis_client: redis.Redis
+    servers: Servers, settings: Settings, work: Work, redis_client: redis.Redis
 ) -> None:
+    timetable = make_timetable(settings)
+
     def run_due() -> None:
-        scheduler = Scheduler(connection=redis.Redis.from_url(servers.redis_url), interval=1)
+        scheduler = Scheduler(timetable, connection=redis.Redis.from_url(servers.redis_url), interval=1)
         scheduler.enqueue_jobs()
         for job_id in redis_client.zrange("rq:scheduler:scheduled_jobs", 0, -1):
             redis_client.zadd("rq:scheduler:scheduled_jobs", {str(job_id): 1})  # due again at once
 
     for _ in range(3):
         run_due()
-    names = {name.rpartition(".")[2] for name in TIMETABLE}
+    names = {name.rpartition(".")[2] for name in timetable}
     assert set(redis_client.lrange("rq:queue:light", 0, -1)) == names
     assert redis_client.llen("rq:queue:light") == len(names)
     assert work()

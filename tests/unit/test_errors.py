@@ -22,7 +22,7 @@ def test_the_docstring_draws_every_class() -> None:
 
 
 def test_every_error_that_a_request_can_meet_has_a_status_of_its_own_or_its_parents() -> None:
-    never_in_a_request = {"Overdue", "LeaseLost", "RetryLater", "GaveUp", "ForbiddenJob", "SettingsError"}
+    never_in_a_request = {"Overdue", "LeaseLost", "HandedBack", "RetryLater", "GaveUp", "ForbiddenJob", "SettingsError"}
     for kind in _tree(VignetteError)[1:]:
         nearest = next(parent for parent in kind.__mro__ if parent in ERROR_STATUSES)
         assert nearest is not VignetteError or kind.__name__ in never_in_a_request | {"RequestError"}, kind
@@ -43,6 +43,7 @@ def test_codes_are_stable() -> None:
         "NotSignedIn": "unauthenticated",
         "NotFound": "not_found",
         "AlreadyIllustrated": "already_illustrated",
+        "TaskOver": "task_over",
         "BodyTooLarge": "body_too_large",
         "InvalidFields": "invalid",
         "Unavailable": "unavailable",
@@ -55,6 +56,7 @@ def test_codes_are_stable() -> None:
         "PassageBlocked": "blocked",
         "Overdue": "timeout",
         "LeaseLost": "lease_lost",
+        "HandedBack": "handed_back",
         "ForbiddenJob": "forbidden_job",
         "SettingsError": "settings",
     }
