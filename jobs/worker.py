@@ -7,10 +7,12 @@ scheduler (delayed retries need one), and logs without tracebacks. In all else i
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import rq
+import rq.worker_registration
 from rq.defaults import (
     DEFAULT_JOB_MONITORING_INTERVAL,
     DEFAULT_MAINTENANCE_TASK_INTERVAL,
@@ -37,6 +39,8 @@ _INTERVALS_S: Mapping[str, tuple[int, int]] = {
     "job_monitoring_interval": (DEFAULT_JOB_MONITORING_INTERVAL, 5),
 }
 
+_REGISTER_EVERY_S = 10.0
+
 log = get_logger(__name__)
 
 
@@ -53,6 +57,7 @@ class Worker(rq.Worker):
                 kwargs[name] = ours
         super().__init__(*args, **kwargs)
         self._settings = Settings.load()
+        self._register_after_s = time.monotonic() + _REGISTER_EVERY_S
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Work until told to stop; whether any job was done."""
@@ -67,6 +72,16 @@ class Worker(rq.Worker):
         kwargs["with_scheduler"] = True
         log.info("start_worker", worker=self.name, queues=self.queue_names())
         return bool(super().work(*args, **kwargs))
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that this worker lives; and, some seconds later, who it is, should Redis have lost that."""
+        super().heartbeat(timeout, pipeline)
+        if pipeline is None and not self.is_horse and time.monotonic() > self._register_after_s:
+            with self.connection.pipeline() as again:
+                again.hset(self.key, mapping=self.serialize())
+                rq.worker_registration.register(self, again)
+                again.execute()
+            self._register_after_s = time.monotonic() + _REGISTER_EVERY_S
 
     def handle_warm_shutdown_request(self) -> None:
         """Let the job finish within the grace period, then have it handed back."""

@@ -32,6 +32,7 @@ ERROR_STATUSES: Mapping[type[errors.VignetteError], int] = {
     errors.NotFound: 404,
     errors.AlreadyIllustrated: 409,
     errors.TaskOver: 409,
+    errors.Conflict: 409,
     errors.BodyTooLarge: 413,
     errors.InvalidFields: 422,
     errors.Unavailable: 503,

@@ -1,10 +1,11 @@
 """Request bodies: read up to the route's limit, decoded, and checked against a model."""
 
+import asyncio
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.requests import Request
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from starlette.requests import ClientDisconnect, Request
 
 from jobs.core.errors import BodyTooLarge, InvalidFields, MalformedRequest
 
@@ -13,10 +14,16 @@ SMALL_BODY_BYTES = 64 * KIB
 BOOK_BODY_BYTES = 8 * KIB * KIB
 
 
+NO_NUL = r"^[^\x00]*$"
+"""What Postgres can keep as text."""
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=NO_NUL)]
+
+
 class RequestModel(BaseModel):
     """A body's shape; fields that it does not name are refused."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Model = TypeVar("Model", bound=RequestModel)
@@ -31,10 +38,19 @@ async def read_body(request: Request[Any], model: type[Model], *, limit_bytes: i
         InvalidFields: It is JSON of another shape.
     """
     raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > limit_bytes:
-            raise BodyTooLarge(f"The body may have {limit_bytes} bytes.")
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > limit_bytes:
+                raise BodyTooLarge(f"The body may have {limit_bytes} bytes.")
+    except ClientDisconnect:
+        raise MalformedRequest("The body ended early.") from None
+    if len(raw) > SMALL_BODY_BYTES:
+        return await asyncio.to_thread(_parse_body, raw, model)
+    return _parse_body(raw, model)
+
+
+def _parse_body(raw: bytearray, model: type[Model]) -> Model:
     try:
         data = json.loads(raw) if raw.strip() else {}
     except (ValueError, RecursionError):

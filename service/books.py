@@ -26,13 +26,12 @@ from jobs.core.books import (
 from jobs.core.errors import InvalidFields
 from jobs.core.states import DescriptionType
 from service.auth import require_user
-from service.body import BOOK_BODY_BYTES, RequestModel, read_body
+from service.body import BOOK_BODY_BYTES, NO_NUL, Line, RequestModel, read_body
 from service.state import State
 
 _PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
-_Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
-_Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+_Text = Annotated[str, Field(min_length=1, pattern=NO_NUL)]
 
 
 class DescriptionBody(RequestModel):
@@ -47,7 +46,7 @@ class DescriptionBody(RequestModel):
 class ChapterBody(RequestModel):
     """A chapter with its passages."""
 
-    title: _Line | None = None
+    title: Line | None = None
     content: _Text
     descriptions: Annotated[Sequence[DescriptionBody], Field(max_length=MAX_DESCRIPTIONS)] = ()
 
@@ -55,10 +54,10 @@ class ChapterBody(RequestModel):
 class BookBody(RequestModel):
     """The body of `POST /books`."""
 
-    title: _Line
-    author: _Line | None = None
+    title: Line
+    author: Line | None = None
     language: Annotated[str | None, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = None
-    genre: _Line | None = None
+    genre: Line | None = None
     chapters: Annotated[list[ChapterBody], Field(min_length=1, max_length=MAX_CHAPTERS)]
 
     def to_new_book(self) -> NewBook:
@@ -162,5 +161,5 @@ def _read_cursor(value: str | None) -> tuple[datetime, UUID] | None:
         if instant.tzinfo is None:
             raise ValueError(value)
         return instant, UUID(book_id)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidFields([{"field": "after", "reason": "take it from `next` of the page before"}]) from None

@@ -27,7 +27,9 @@ async def show_readiness(request: Request[State]) -> Response:
 
 async def _check_database(request: Request[State]) -> tuple[str, str]:
     try:
-        row = await request.state["database"].fetch_one("find_newest_migration")
+        database = request.state["database"]
+        migrated = await database.fetch_one("is_migrated")
+        row = await database.fetch_one("find_newest_migration") if migrated and migrated["yes"] else None
     except DatabaseUnavailable:
         return "does not answer", "unknown"
     needed = newest_migration()

@@ -24,7 +24,7 @@ from jobs.core.logs import get_logger
 from jobs.core.retries import IMAGE_POLICIES
 from jobs.core.states import AspectRatio, DescriptionType, ImageStatus
 from service.auth import require_user
-from service.body import RequestModel, read_body
+from service.body import Line, RequestModel, read_body
 from service.state import State
 
 POLL_AFTER_S = 3
@@ -35,7 +35,7 @@ log = get_logger(__name__)
 class GenerateImage(RequestModel):
     """The body of a request for one picture."""
 
-    style_prompt: Annotated[str | None, Field(max_length=300)] = None
+    style_prompt: Line | None = None
     aspect_ratio: AspectRatio = AspectRatio.LANDSCAPE_4_3
 
 
@@ -44,7 +44,7 @@ class GenerateChapter(RequestModel):
 
     max_images: Annotated[int, Field(ge=1, le=20)] = 5
     types: Annotated[Sequence[DescriptionType], Field(min_length=1, max_length=5)] = tuple(DescriptionType)
-    style_prompt: Annotated[str | None, Field(max_length=300)] = None
+    style_prompt: Line | None = None
 
 
 def show_image(image: Image) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The books: a book with its chapters and passages goes in whole; lists and chapters come out."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,7 +77,7 @@ async def add_book(database: Database, user_id: UUID, book: NewBook) -> Book:
     Raises:
         InvalidFields: A passage does not stand in its chapter.
     """
-    positions = _locate_descriptions(book)
+    positions = await asyncio.to_thread(_locate_descriptions, book)
     async with database.transaction() as transaction:
         row = await transaction.fetch_one(
             "insert_book",
@@ -113,8 +114,14 @@ async def add_book(database: Database, user_id: UUID, book: NewBook) -> Book:
 def _locate_descriptions(book: NewBook) -> list[int]:
     positions, complaints = [], []
     for number, chapter in enumerate(book.chapters):
+        end = 0
         for index, each in enumerate(chapter.descriptions):
-            start = chapter.content.find(each.content) if each.position is None else each.position
+            if each.position is not None:
+                start = each.position
+            else:  # passages mostly come in the order of the text: look on from the one before
+                found = chapter.content.find(each.content, end)
+                start = found if found >= 0 else chapter.content.find(each.content)
+            end = start + len(each.content)
             if start < 0 or chapter.content[start : start + len(each.content)] != each.content:
                 name = f"chapters.{number}.descriptions.{index}." + ("content" if each.position is None else "position")
                 complaints.append(

@@ -17,11 +17,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from jobs.core.errors import DatabaseUnavailable
+from jobs.core.errors import Conflict, DatabaseUnavailable
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 _LEASE_A_CONNECTION_S = 5.0  # how long a caller waits for a free connection before it is told `unavailable`
 _CONNECT_S = 5
+_CONNECTION_LOST = ("08", "57P")  # classes of SQLSTATE: no connection, the server is ending
 
 
 @cache
@@ -80,6 +81,7 @@ class Database:
                 "row_factory": dict_row,
                 "connect_timeout": _CONNECT_S,
                 "application_name": "vignette",
+                "options": "-c timezone=UTC",
             },
             open=False,
             name="vignette",
@@ -141,9 +143,11 @@ class Database:
             async with self._pool.connection() as connection:
                 yield connection
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if isinstance(error, psycopg.OperationalError) and not error.sqlstate:
+            if (error.sqlstate or "08").startswith(_CONNECTION_LOST):
                 await self._pool.check()  # the server went away: let go of every connection it has closed
             raise DatabaseUnavailable("The database does not answer.") from error
+        except psycopg.errors.UniqueViolation as error:
+            raise Conflict("Somebody else has just done the same.") from error
 
 
 @contextmanager

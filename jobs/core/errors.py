@@ -9,6 +9,7 @@
     |   |-- TaskOver                the task has ended already
     |   |-- BodyTooLarge            the body is longer than the route allows
     |   `-- InvalidFields           the body is JSON, and some fields are not allowed
+    |-- Conflict                    somebody else has just done the same
     |-- Unavailable                 a server we stand on does not answer
     |   |-- DatabaseUnavailable
     |   |-- QueueUnavailable
@@ -93,6 +94,13 @@ class InvalidFields(RequestError):
     def __init__(self, fields: list[dict[str, str]]) -> None:
         super().__init__("; ".join(f"{each['field']}: {each['reason']}" for each in fields))
         self.fields = fields
+
+
+class Conflict(VignetteError):
+    """Somebody else has just done the same; ask again, and find it done."""
+
+    code = "conflict"
+    retryable = True
 
 
 class Unavailable(VignetteError):

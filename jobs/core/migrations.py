@@ -75,6 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.core.migrations", description="Bring the schema up to date.")
     parser.add_argument("--down", type=int, default=0, metavar="N", help="roll the last N migrations back instead")
     down = parser.parse_args().down
+    if down < 0:
+        parser.error("--down takes a whole number from 0 on")
     try:
         settings = Settings.load()
         configure_logging(settings.log_level)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -24,6 +25,9 @@ from jobs.core.retries import RetryPolicy
 
 RESULT_TTL_S = 3600
 FAILURE_TTL_S = 7 * 24 * 3600
+WORKER_SILENT_S = 30
+"""A worker that has been silent for so long is dead: ours say that they live every 15 s at least."""
+
 _CONNECT_S = 2.0
 _ANSWER_S = 5.0
 
@@ -73,8 +77,16 @@ class Job(rq.job.Job):
         return function
 
     def restore(self, raw_data: Any) -> None:
-        """Take over what Redis holds, without callbacks and webhooks: we use none, so somebody else wrote them."""
-        super().restore(raw_data)
+        """Take over what Redis holds, without callbacks and webhooks: we use none, so somebody else wrote them.
+
+        Raises:
+            NoSuchJobError: A field is no job's: somebody else wrote it. RQ passes over such a job; any other error
+                would end the worker.
+        """
+        try:
+            super().restore(raw_data)
+        except Exception as error:
+            raise NoSuchJobError("This is no job of ours.") from error
         self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
         self.webhooks = []
 
@@ -157,7 +169,9 @@ class Queues:
             QueueUnavailable: Redis does not answer.
         """
         with redis_errors_translated():
-            return len(rq.Worker.all(queue=self._queues[NORMAL.name]))  # forgets those whose heartbeat ran out
+            workers = rq.Worker.all(queue=self._queues[NORMAL.name])
+        oldest = datetime.now(UTC) - timedelta(seconds=WORKER_SILENT_S)
+        return sum(worker.last_heartbeat is not None and worker.last_heartbeat > oldest for worker in workers)
 
     def enqueue_image(self, image_id: str, *, policy: RetryPolicy, retry_count: int = 0, again: bool = False) -> bool:
         """Enqueue an image's job under the image's id; False where Redis already holds that job.

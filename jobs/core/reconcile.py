@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from jobs.core.database import Executor
+from jobs.core.errors import Conflict
 from jobs.core.images import QueueableImage
 from jobs.core.queues import NORMAL, Queues
 from jobs.core.retries import IMAGE_POLICIES
@@ -18,6 +19,7 @@ MAX_LOST = 6
 """An image over which this many workers died ends `failed`: it may well be what kills them."""
 
 _BATCH = 1000
+_CONFLICT_TRIES = 5
 _LOST_MESSAGE = "The picture was given up because the workers that drew it died, again and again."
 _NEVER_AGAIN = ["blocked", "cancelled", "expired"]
 
@@ -48,9 +50,15 @@ async def send_failed_images_again(database: Executor, queues: Queues, older_tha
         DatabaseUnavailable: Postgres does not answer.
         QueueUnavailable: Redis does not answer; reconcile will enqueue them.
     """
-    rows = await database.fetch_all(
-        "retry_failed_images", excluded_codes=_NEVER_AGAIN, older_than_s=older_than_s, limit=limit
-    )
+    for tries_left in reversed(range(_CONFLICT_TRIES)):
+        try:
+            rows = await database.fetch_all(
+                "retry_failed_images", excluded_codes=_NEVER_AGAIN, older_than_s=older_than_s, limit=limit
+            )
+            break
+        except Conflict:  # one of the passages was asked for in just this moment
+            if not tries_left:
+                raise
     await _enqueue(queues, (QueueableImage(**row) for row in rows))
     return len(rows)
 

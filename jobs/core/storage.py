@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from jobs.core.errors import StoreUnavailable
@@ -27,14 +27,18 @@ class ImageStore:
             else:
                 self._store = from_url(url)
 
-    async def put_image(self, image_id: str, data: bytes) -> None:
-        """Keep the bytes exactly as they came; a second put under one id replaces the first.
+    async def put_image(self, image_id: str, data: bytes) -> bool:
+        """Keep the bytes exactly as they came; False, and nothing done, where there are others under this id.
 
         Raises:
             StoreUnavailable: The store cannot be written, or is full.
         """
         with _store_errors_translated():
-            await obstore.put_async(self._store, image_id, data, use_multipart=False)
+            try:
+                await obstore.put_async(self._store, image_id, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            return True
 
     async def get_image(self, image_id: str) -> bytes | None:
         """The bytes, or None where there are none.

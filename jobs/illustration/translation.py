@@ -7,6 +7,8 @@ waited for one failed call do not make it again. The hash covers the text, the t
 import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,14 +17,14 @@ from redis.exceptions import LockError, RedisError
 
 from jobs.core.errors import ProviderError, QueueUnavailable
 from jobs.core.logs import get_logger
-from jobs.google import TEXT_TIMEOUT_S, GoogleClient
+from jobs.google import GoogleClient
 
 TARGET = "en"
 COUNTS_KEY = "translation:counts"
 """A Redis hash: how often a text was a hit, a miss, shared, or failed."""
 
 _FAILURE_TTL_S = 10
-_LOCK_S = TEXT_TIMEOUT_S + 5  # whoever holds it and dies is succeeded after this
+_LOCK_S = 6.0  # whoever holds it and dies is succeeded after this
 _LOOK_EVERY_S = 0.1
 _TEMPERATURE = 0.3
 _INSTRUCTION = (
@@ -101,13 +103,11 @@ class Translator:
                     break
                 outcome = Outcome.SHARED
                 await asyncio.sleep(_LOOK_EVERY_S)
-            try:
+            async with _held(lock):
                 # Somebody may have finished between our look and our lock.
                 if kept := await self._cache.get(key):
                     return _read_kept(json.loads(kept), text, Outcome.SHARED)
                 return await self._call_model(key, text)
-            finally:
-                await _release(lock)
         except RedisError:
             return Translation(text, Outcome.FAILED, QueueUnavailable.code)
 
@@ -136,8 +136,20 @@ def _read_kept(kept: dict[str, str], text: str, outcome: Outcome) -> Translation
     return Translation(text, Outcome.FAILED, kept["error_code"])
 
 
-async def _release(lock: redis.asyncio.lock.Lock) -> None:
+@asynccontextmanager
+async def _held(lock: redis.asyncio.lock.Lock) -> AsyncIterator[None]:
+    """Renew a lock while the block runs, and release it; a holder that dies is succeeded when it runs out."""
+    renewing = asyncio.create_task(_renew_forever(lock), name="renew_translation_lock")
     try:
-        await lock.release()
-    except LockError:
-        return  # it ran out meanwhile, and may be another's now
+        yield
+    finally:
+        renewing.cancel()
+        with suppress(LockError):  # it ran out meanwhile, and may be another's now
+            await lock.release()
+
+
+async def _renew_forever(lock: redis.asyncio.lock.Lock) -> None:
+    with suppress(RedisError):  # whoever takes it over makes a second call; that is all
+        while True:
+            await asyncio.sleep(_LOCK_S / 3)
+            await lock.reacquire()

@@ -83,14 +83,15 @@ def _run_procfile(settings: Settings) -> int:
                 "-c",
                 f"worker={settings.workers}",
             ]
-            process = children.start([*honcho, "-p", str(settings.port)], environment=environment, folder=_ROOT)
+            process = children.start(honcho, environment=environment, folder=_ROOT)
             with _ended_after(children, process):
                 if _wait_until_listening(settings, process):
+                    children.remember_offspring(process)
                     _print_addresses(settings, token, environment)
                 while process.poll() is None:
                     servers.restart_dead()
                     time.sleep(_LOOK_EVERY_S)
-                return int(process.returncode)
+                return int(process.returncode) or 1  # nobody asked it to end
 
 
 def _run_command(settings: Settings, command: Sequence[str], *, migrate: bool) -> int:
@@ -126,7 +127,8 @@ def make_environment(settings: Settings, servers: Servers) -> dict[str, str]:
         "DATABASE_URL": servers.database_url,
         "VAR": str(var),
         "HOST": settings.host,
-        "PORT": str(settings.port),
+        "WEB_PORT": str(settings.port),  # honcho gives each process another PORT
+        "PORT": "5000",
         "RQ_CONFIG": "jobs.rq_settings",
         "RQ_WORKER_CLASS": "jobs.worker.Worker",
         "RQ_JOB_CLASS": "jobs.core.queues.Job",
@@ -153,7 +155,8 @@ def _ended_after(children: Children, process: psutil.Popen) -> Iterator[None]:
 
 
 def _require_free_port(name: str, host: str, port: int) -> None:
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -164,15 +167,18 @@ def _require_free_port(name: str, host: str, port: int) -> None:
 def _wait_until_listening(settings: Settings, process: psutil.Popen) -> bool:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex((settings.host, settings.port)) == 0:
-                return True
-        time.sleep(0.1)
+        try:
+            socket.create_connection((settings.host, settings.port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
     return False
 
 
 def _print_addresses(settings: Settings, token: str, environment: Mapping[str, str]) -> None:
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 (compared, not bound)
+    host = f"[{host}]" if ":" in host else host
     print(
         f"\n  Vignette    http://{host}:{settings.port}/#token={token}"
         f"\n  Dashboard   http://127.0.0.1:{settings.dashboard_port}/   user {settings.rq_dashboard_username},"

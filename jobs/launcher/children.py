@@ -32,6 +32,7 @@ class Children:
     def __init__(self, record: Path) -> None:
         self._record = record
         self._processes: list[psutil.Popen] = []
+        self._offspring: dict[int, list[psutil.Process]] = {}
 
     def start(
         self,
@@ -64,7 +65,18 @@ class Children:
     def stop(self, process: psutil.Popen, how: signal.Signals = signal.SIGTERM) -> None:
         """End a child and whatever it started that outlives it; returns when all are gone."""
         _end([process], how)
+        _end(self._offspring.pop(process.pid, []), signal.SIGTERM)  # what outlived a child that was killed
         self._processes.remove(process)
+        self._write_record()
+
+    def stop_all(self) -> None:
+        """End every child that still runs, the last first."""
+        for process in reversed(self._processes):
+            self.stop(process)
+
+    def remember_offspring(self, process: psutil.Popen) -> None:
+        """Remember what a child has started by now, to end it even where the child was killed and cannot tell."""
+        self._offspring[process.pid] = _descendants(process)
         self._write_record()
 
     def end_leftovers(self) -> int:
@@ -78,10 +90,11 @@ class Children:
         return 0
 
     def _write_record(self) -> None:
-        alive = [process for process in self._processes if process.is_running()]
-        with suppress(psutil.NoSuchProcess):
-            record = [{"pid": process.pid, "started_at": process.create_time()} for process in alive]
-            self._record.write_text(json.dumps(record))
+        record = []
+        for process in [*self._processes, *(each for family in self._offspring.values() for each in family)]:
+            with suppress(psutil.NoSuchProcess):
+                record.append({"pid": process.pid, "started_at": process.create_time()})
+        self._record.write_text(json.dumps(record))
 
 
 def is_running_postgres(pid: int) -> bool:

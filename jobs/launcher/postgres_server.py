@@ -7,7 +7,9 @@ server, and it leaves the server running when another handle was killed.
 import hashlib
 import os
 import pwd
+import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -45,7 +47,7 @@ class EmbeddedPostgres:
 
     def __enter__(self) -> Self:
         self._prepare_folder()
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             self._create_cluster()
         self._socket_folder = self._choose_socket_folder()
         self.url = f"postgresql://postgres@/postgres?host={quote(str(self._socket_folder), safe='')}"
@@ -56,6 +58,8 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._children.stop(self.process, signal.SIGINT)  # SIGINT: disconnect everybody, write all out, end
+        if self._socket_folder != self._data:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     def restart_if_dead(self) -> bool:
         """Start the server again where it was, if it has ended; whether it had."""
@@ -84,22 +88,24 @@ class EmbeddedPostgres:
 
     def _prepare_folder(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._data.mkdir(mode=0o700, exist_ok=True)
         if self._uid is not None:
             os.chown(self._folder, self._uid, -1)
-            os.chown(self._data, self._uid, -1)
             # The server's own user must be able to pass through to its data and its binaries.
             for place in (self._folder, Path(_binary("postgres"))):
                 _allow_passage(place)
 
     def _create_cluster(self) -> None:
+        """Make the cluster beside its place and move it there whole: a stop in the middle leaves none."""
+        draft = self._data.with_name("data.draft")
+        shutil.rmtree(draft, ignore_errors=True)
         done = subprocess.run(
-            [_binary("initdb"), "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
+            [_binary("initdb"), "-D", str(draft), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
              "--locale=C.UTF-8", "--no-instructions"],
             cwd=self._folder, capture_output=True, text=True, check=False, **as_user(self._uid),
         )  # fmt: skip
         if done.returncode:
             raise SettingsError(f"The embedded PostgreSQL cannot be made: {done.stderr.strip()[-500:]}")
+        draft.rename(self._data)
 
     def _remove_stale_pid_file(self) -> None:
         pid_file = self._data / "postmaster.pid"
@@ -112,11 +118,11 @@ class EmbeddedPostgres:
         name = hashlib.sha256(os.fsencode(self._data)).hexdigest()[:16]
         short = Path(tempfile.gettempdir()) / f"vignette-{name}"
         short.mkdir(mode=0o700, exist_ok=True)
-        owner = os.geteuid() if self._uid is None else self._uid
-        if self._uid is not None and short.stat().st_uid == os.geteuid():
-            os.chown(short, self._uid, -1)
-        if short.is_symlink() or short.stat().st_uid != owner:
+        found = short.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), self._uid):
             raise SettingsError(f"{short} belongs to somebody else; set VAR to a shorter path.")
+        if self._uid is not None:
+            os.chown(short, self._uid, -1, follow_symlinks=False)
         return short
 
     def _wait_until_ready(self) -> None:

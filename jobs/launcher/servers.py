@@ -54,7 +54,10 @@ def own_var(var: Path) -> Iterator[Children]:
         (var / "servers.json").unlink(missing_ok=True)
         children = Children(var / "children.json")
         children.end_leftovers()
-        yield children
+        try:
+            yield children
+        finally:
+            children.stop_all()  # also what was being started when the block was interrupted
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 
 from jobs.core.errors import (
+    BadPicture,
     GaveUp,
     HandedBack,
     LeaseLost,
@@ -106,10 +107,18 @@ async def _find_kept_picture(resources: Resources, claimed: ClaimedImage) -> Pic
     if claimed.attempt == 1:
         return None
     data = await resources.store.get_image(str(claimed.id))
-    return await asyncio.to_thread(inspect_picture, data) if data is not None else None
+    if data is None:
+        return None
+    try:
+        return await asyncio.to_thread(inspect_picture, data)
+    except BadPicture:
+        log.warning("find_kept_picture", attempt=claimed.attempt, error_code=BadPicture.code)
+        await resources.store.delete_image(str(claimed.id))  # a disk's fault; it would fail every attempt to come
+        return None
 
 
 async def _draw_picture(resources: Resources, claimed: ClaimedImage) -> PictureFacts:
+    """Draw, check and keep a picture; from here on it is paid for, so its bytes are kept before anything else."""
     provider = resources.provider
     passage, note = await _read_in_english(resources, claimed)
     prompt = compose_prompt(
@@ -117,6 +126,7 @@ async def _draw_picture(resources: Resources, claimed: ClaimedImage) -> PictureF
     )
     picture = await provider.draw_picture(PictureRequest(claimed.content, prompt, AspectRatio(claimed.aspect_ratio)))
     facts = await asyncio.to_thread(inspect_picture, picture.data)
+    kept = await resources.store.put_image(str(claimed.id), picture.data)
     saving = await start_saving(
         resources.database,
         claimed.id,
@@ -128,9 +138,8 @@ async def _draw_picture(resources: Resources, claimed: ClaimedImage) -> PictureF
         input_tokens=picture.input_tokens,
         output_tokens=picture.output_tokens,
     )
-    if not saving:
+    if not saving or not kept:  # bytes that were there are another attempt's, which has the image or is dead
         raise LeaseLost("Another attempt has this image, or it is over.")
-    await resources.store.put_image(str(claimed.id), picture.data)
     return facts
 
 

@@ -15,6 +15,13 @@ ALTER TABLE generated_images
 UPDATE generated_images SET stage = status WHERE status IN ('completed', 'failed');
 UPDATE generated_images SET error_code = 'internal' WHERE status = 'failed';
 UPDATE generated_images SET status = 'pending' WHERE status = 'generating';
+UPDATE generated_images AS image
+SET status = 'failed', stage = 'failed', error_code = 'cancelled'
+FROM generated_images AS newer
+WHERE image.status = 'pending'
+  AND newer.status = 'pending'
+  AND newer.description_id = image.description_id
+  AND (newer.created_at, newer.id) > (image.created_at, image.id);
 UPDATE generated_images SET content_type = 'image/png' WHERE status = 'completed';
 
 ALTER TABLE generated_images

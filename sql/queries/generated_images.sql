@@ -98,8 +98,7 @@ WHERE id = :image_id
 RETURNING id;
 
 -- name: start_saving(image_id, attempt, service_used, model, model_version, prompt_used, input_tokens, output_tokens)^
--- Record what drew the picture, before its bytes go to the store: a later attempt that finds the bytes need not
--- know. No row: the attempt has lost its lease.
+-- Record what drew the picture whose bytes are in the store: a later attempt that finds them need not know. No row: the attempt has lost its lease.
 UPDATE generated_images
 SET stage = 'saving',
     service_used = :service_used,

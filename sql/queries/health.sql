@@ -1,3 +1,7 @@
+-- name: is_migrated()^
+-- Whether any migration was ever applied here.
+SELECT to_regclass('_yoyo_migration') IS NOT NULL AS yes;
+
 -- name: find_newest_migration()^
 -- The last migration that this database has applied.
 SELECT migration_id

@@ -7,9 +7,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -52,9 +53,9 @@ class Run:
         self.process.wait(timeout=40)
 
 
-def _start(var: Path) -> Run:
+def _start(var: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Run:
     port, dashboard_port = find_free_port(), find_free_port()
-    environment = os.environ | {"VAR": str(var), "PORT": str(port), "DASHBOARD_PORT": str(dashboard_port)}
+    environment = os.environ | {"VAR": str(var), "PORT": str(port), "DASHBOARD_PORT": str(dashboard_port), **settings}
     with var.with_suffix(".log").open("ab") as log:
         process = subprocess.Popen(
             [PYTHON, "-m", "jobs.launcher", "run"], cwd=ROOT, env=environment, stdout=log, stderr=log
@@ -63,8 +64,8 @@ def _start(var: Path) -> Run:
 
 
 @contextmanager
-def running(var: Path) -> Iterator[Run]:
-    run = _start(var)
+def running(var: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Run]:
+    run = _start(var, settings)
     try:
         wait_for(lambda: run.process.poll() is not None or _is_ready(run), READY_S)
         assert run.process.poll() is None, run.output
@@ -87,7 +88,7 @@ def _is_ready(run: Run) -> bool:
     return run.ask("GET", "/readyz")[0] == 200
 
 
-def _processes_of(var: Path) -> list[psutil.Process]:
+def processes_of(var: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
@@ -104,7 +105,7 @@ def var(tmp_path: Path) -> Iterator[Path]:
         folder.chmod(folder.stat().st_mode | 0o001)
     var = tmp_path / "var"
     yield var
-    assert _processes_of(var) == []  # nothing is left running, whatever the test did
+    assert processes_of(var) == []  # nothing is left running, whatever the test did
 
 
 def _passages(run: Run) -> list[str]:
@@ -143,7 +144,7 @@ def test_the_demo_book_becomes_pictures_and_a_stop_in_the_middle_loses_none(var:
         assert picture.startswith(b"\x89PNG")
         run.stop()
         assert run.process.returncode == 0
-    assert _processes_of(var) == []
+    assert processes_of(var) == []
     with running(var) as run:
         _wait_until_all_completed(run, [first, *others])
         assert run.ask("GET", f"/images/file/{first}") == (200, picture)
@@ -154,7 +155,7 @@ def test_the_demo_book_becomes_pictures_and_a_stop_in_the_middle_loses_none(var:
 def test_after_a_kill_the_next_run_ends_what_is_left_and_finishes_the_work(var: Path, what: str) -> None:
     with running(var) as run:
         tasks = _post_all(run)
-        victims = _processes_of(var)
+        victims = processes_of(var)
         run.process.kill()
         run.process.wait()
         if what == "everything":
@@ -165,6 +166,23 @@ def test_after_a_kill_the_next_run_ends_what_is_left_and_finishes_the_work(var: 
             assert (var / "postgres" / "data" / "postmaster.pid").exists()
     with running(var) as run:
         _wait_until_all_completed(run, tasks)
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 0.6, 0.9, 1.2])
+def test_a_stop_while_the_servers_start_leaves_nothing_and_spoils_nothing(var: Path, delay_s: float) -> None:
+    run = _start(var)
+    time.sleep(delay_s)  # no signal tells these moments from outside; whichever it hits must be harmless
+    run.stop(signal.SIGTERM)
+    assert processes_of(var) == []
+    assert _execute(var, "true").returncode == 0
+
+
+def test_a_killed_honcho_takes_everything_with_it(var: Path) -> None:
+    with running(var) as run:
+        wait_for(lambda: "Stop  " in run.output)
+        [honcho] = [each for each in psutil.Process(run.process.pid).children() if "honcho" in each.cmdline()]
+        honcho.kill()
+        assert run.process.wait(timeout=60) != 0
 
 
 def test_a_process_id_that_somebody_else_has_got_does_not_stop_the_next_run(var: Path) -> None:
@@ -183,7 +201,7 @@ def test_a_long_path_and_a_second_copy_work_side_by_side(tmp_path: Path, var: Pa
     with running(var) as run, running(deep) as other:
         _wait_until_all_completed(other, _post_all(other)[:1])
         assert set(_passages(run)).isdisjoint(_passages(other))
-    assert _processes_of(deep) == []
+    assert processes_of(deep) == []
 
 
 def test_a_second_run_on_the_same_var_is_refused_and_a_command_joins(var: Path) -> None:
@@ -204,7 +222,7 @@ def test_a_command_alone_starts_the_servers_and_ends_them(var: Path) -> None:
         done = _execute(var, PYTHON, "-m", "jobs.core.users", name)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
-    assert _processes_of(var) == []
+    assert processes_of(var) == []
 
 
 def test_a_port_in_use_is_named(var: Path) -> None:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psutil
 import pytest
 import redis
 
@@ -12,9 +13,10 @@ from jobs.core.database import Database
 from jobs.core.images import ImageOptions, submit_image
 from jobs.core.queues import Queues
 from jobs.core.retries import IMPATIENT
+from jobs.core.settings import Settings
 from jobs.core.states import RetryPolicyName
 from jobs.core.users import User
-from tests.conftest import ROOT, Client, ServedStandin, Shelf, Sql
+from tests.conftest import ROOT, Client, ServedStandin, Shelf, Sql, wait_until
 from tests.standin import Rule, make_picture
 
 KEY = "AIza-a-secret-key"
@@ -194,3 +196,32 @@ async def test_a_request_that_waits_is_retried_impatiently(
     assert delays == [2, 4, 8, None]
     assert row["status"] == "failed"
     assert provider_server.standin.count("picture") == 4
+
+
+async def test_a_full_store_is_retried_by_the_policy_and_keeps_no_half_a_picture(
+    client: Client, shelf: Shelf, work: Work, provider_server: ServedStandin, environment: dict[str, str],
+    settings: Settings, sql: Sql, redis_client: redis.Redis,
+) -> None:  # fmt: skip
+    provider_server.standin.rules = [Rule(kind="picture", size_bytes=500_000)]
+    ours = {"GOOGLE_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": provider_server.url}
+    worker = await asyncio.create_subprocess_exec(
+        "rq", "worker", "heavy", "normal", "light", cwd=ROOT, env=environment | ours, stderr=asyncio.subprocess.DEVNULL
+    )
+    await wait_until(lambda: redis_client.scard("rq:workers") == 1)
+    # No file of its work horses may grow larger: to the store the same as a full disk.
+    psutil.Process(worker.pid).rlimit(psutil.RLIMIT_FSIZE, (100_000, 100_000))
+    task = await _ask(client, shelf)
+    waiting: Any = await wait_until(lambda: _failed_once(client, task))
+    worker.terminate()
+    await worker.wait()
+    assert (waiting["status"], waiting["error_code"]) == ("pending", "store_unavailable")
+    assert str(settings.var) not in str(waiting)
+    assert list((settings.var / "images").iterdir()) == []
+    _make_due(sql, redis_client)
+    await work()
+    assert (await client("GET", f"/images/file/{task}")).body == make_picture(500_000)
+
+
+async def _failed_once(client: Client, task: str) -> Any:
+    shown = await _task(client, task)
+    return shown if "error_code" in shown else None

@@ -25,6 +25,7 @@ BOOK = {
         {"content": "Конец."},
     ],
 }  # fmt: skip
+DEEP = "after=" + "W1tb" * 4000  # a JSON that nests too deep, in base64
 MISPLACED = {"type": "object", "content": "y", "position": 0}
 
 
@@ -187,7 +188,7 @@ async def test_what_belongs_to_another_user_is_404_on_every_route(
     assert (await stranger("GET", "/books")).json == {"items": [], "next": None}
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=²", "after=x", "after=W10"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=²", "after=x", "after=W10", DEEP])
 async def test_a_page_that_is_not_allowed_is_422(client: Client, query: str) -> None:
     assert (await client("GET", f"/books?{query}")).status == 422
 
@@ -208,3 +209,52 @@ async def test_an_unexpected_error_answers_no_trace(client: Client, sql: Sql, sh
     assert (answer.status, answer.json["code"]) == (500, "internal")
     assert b"modell" not in answer.body
     assert b"Traceback" not in answer.body
+
+
+@pytest.mark.parametrize("style", ["a\u0000b", "", " ", "x" * 301])
+async def test_a_style_that_is_not_allowed_is_422(client: Client, shelf: Shelf, style: str) -> None:
+    path = f"/images/generate/async/{shelf.description_ids[0]}"
+    assert (await client("POST", path, json={"style_prompt": style})).status == 422
+
+
+async def test_white_space_of_a_text_stays_and_positions_count_it(client: Client) -> None:
+    passages = [
+        {"type": "object", "content": "Hello", "position": 2},
+        {"type": "object", "content": " world", "position": 7},
+    ]
+    book = {"title": " T ", "chapters": [{"content": "  Hello world", "descriptions": passages}]}
+    made = await client("POST", "/books", json=book)
+    assert (made.status, made.json["title"]) == (201, "T")
+    chapter = (await client("GET", f"/chapters/{made.json['chapters'][0]['id']}")).json
+    assert [each["position"] for each in chapter["descriptions"]] == [2, 7]
+
+
+async def test_a_repeated_sentence_is_found_where_it_comes_next(client: Client) -> None:
+    passages = [{"type": "object", "content": "Снег."}, {"type": "object", "content": "Снег."}]
+    book = {"title": "T", "chapters": [{"content": "Снег. Дом. Снег.", "descriptions": passages}]}
+    made = await client("POST", "/books", json=book)
+    chapter = (await client("GET", f"/chapters/{made.json['chapters'][0]['id']}")).json
+    assert [each["position"] for each in chapter["descriptions"]] == [0, 11]
+
+
+async def test_times_are_utc_whatever_the_database_says(client: Client, sql: Sql) -> None:
+    sql("ALTER ROLE postgres SET timezone = 'Europe/Moscow'")
+    try:
+        assert (await client("POST", "/books", json=BOOK)).json["created_at"].endswith("+00:00")
+    finally:
+        sql("ALTER ROLE postgres RESET timezone")
+
+
+async def test_a_restarted_postgres_costs_one_answer_at_most(client: Client, sql: Sql) -> None:
+    await asyncio.gather(*(client("GET", "/books") for _ in range(30)))  # the pool is full
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'vignette'")
+    statuses = [(await client("GET", "/books")).status for _ in range(12)]
+    assert statuses.count(503) <= 1
+    assert statuses[-1] == 200
+
+
+async def test_readiness_on_a_database_without_migrations_is_503(client: Client, sql: Sql) -> None:
+    sql("DROP TABLE _yoyo_migration")
+    answer = await client("GET", "/readyz")
+    assert (answer.status, answer.json["checks"]["postgres"]) == (503, "ok")
+    assert "no migration" in answer.json["checks"]["schema"]

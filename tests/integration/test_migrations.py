@@ -71,6 +71,27 @@ def test_a_lock_row_that_a_killed_migration_left_does_not_hold_up_the_next(empty
     assert apply_migrations(empty_database_url) == [newest_migration()]
 
 
+def test_twins_of_the_first_release_do_not_stop_the_migration(empty_database_url: str) -> None:
+    apply_migrations(empty_database_url)
+    rollback_migrations(empty_database_url, COUNT - 3)
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            """
+            WITH u AS (INSERT INTO users (name, token_hash) VALUES ('a', 'h') RETURNING id),
+                b AS (INSERT INTO books (user_id, title) SELECT id, 't' FROM u RETURNING id),
+                c AS (INSERT INTO chapters (book_id, number, content) SELECT id, 1, 'x' FROM b RETURNING id),
+                d AS (INSERT INTO descriptions (chapter_id, type, content, position)
+                    SELECT id, 'object', 'a lamp', 0 FROM c RETURNING id)
+            INSERT INTO generated_images (description_id, user_id, status)
+            SELECT d.id, u.id, status FROM d, u, unnest(ARRAY['pending', 'generating', 'pending']) AS status
+            """
+        )
+    apply_migrations(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        rows = connection.execute("SELECT status, count(*) FROM generated_images GROUP BY 1 ORDER BY 1").fetchall()
+    assert rows == [("failed", 2), ("pending", 1)]
+
+
 @pytest.mark.parametrize(
     ("constraint", "words"),
     [

@@ -50,6 +50,7 @@ async def test_a_picture_kept_by_a_dead_attempt_is_used_and_not_drawn_again(
     work()
     data = await store.get_image(other)
     assert data is not None
+    await store.delete_image(kept)
     await store.put_image(kept, data)  # as if the first attempt had drawn just this, and died before its last write
     sql(
         "UPDATE generated_images SET status = 'generating', stage = 'saving',"
@@ -60,26 +61,6 @@ async def test_a_picture_kept_by_a_dead_attempt_is_used_and_not_drawn_again(
     task = (await client("GET", f"/images/task/{kept}")).json
     assert task["status"] == "completed"
     assert (await client("GET", f"/images/file/{kept}")).body == data
-
-
-async def test_a_full_store_is_retried_by_the_policy(
-    client: Client, shelf: Shelf, work: Work, settings: Settings, redis_client: redis.Redis
-) -> None:
-    folder = Path(settings.var) / "images"
-    for each in shelf.description_ids:
-        task = (await client("POST", f"/images/generate/async/{each}")).json["task_id"]
-        (folder / task).mkdir()  # the place is taken: the store cannot write there
-        (folder / task / "x").touch()
-    work()
-    waiting = (await client("GET", f"/images/task/{task}")).json
-    assert (waiting["status"], waiting["stage"], waiting["error_code"]) == ("pending", "retrying", "store_unavailable")
-    assert waiting["retry_count"] == 1
-    assert str(folder) not in str(waiting)
-    scheduled = redis_client.zrange("rq:scheduled:normal", 0, -1)
-    assert task in scheduled
-    assert redis_client.zcard("rq:failed:normal") == 0
-    [left] = {redis_client.hget(f"rq:job:{each!s}", "retries_left") for each in scheduled}
-    assert left == "4"
 
 
 async def test_a_job_that_names_another_function_is_refused(
@@ -156,3 +137,41 @@ def test_the_timetable_is_entered_once_comes_back_and_never_piles_up(
     redis_client.flushall()
     run_due()
     assert redis_client.zcard("rq:scheduler:scheduled_jobs") == len(names)
+
+
+@pytest.mark.parametrize("field", ["meta", "timeout", "created_at", "data", "status", "retry_intervals"])
+def test_a_job_with_a_field_that_is_none_is_passed_over(
+    servers: Servers, work: Work, redis_client: redis.Redis, field: str
+) -> None:
+    queue = Queue("light", connection=redis.Redis.from_url(servers.redis_url))
+    queue.enqueue("jobs.tasks.housekeeping.reconcile_queue", job_id="spoilt")
+    queue.enqueue("jobs.tasks.housekeeping.reconcile_queue", job_id="sound")
+    redis_client.hset("rq:job:spoilt", field, "\udcff nonsense".encode(errors="ignore"))
+    work()
+    assert redis_client.zscore("rq:finished:light", "sound")
+
+
+async def test_a_picture_that_was_paid_for_is_kept_whatever_happens_next(
+    client: Client, shelf: Shelf, work: Work, store: ImageStore, sql: Sql, redis_client: redis.Redis
+) -> None:
+    task = (await client("POST", f"/images/generate/async/{shelf.description_ids[0]}")).json["task_id"]
+    sql("ALTER TABLE generated_images ADD CONSTRAINT no_saving CHECK (stage <> 'saving')")  # its next write fails
+    work()
+    data = await store.get_image(task)
+    assert data is not None
+    sql("ALTER TABLE generated_images DROP CONSTRAINT no_saving")
+    sql("UPDATE generated_images SET next_attempt_at = now()")
+    redis_client.zadd("rq:scheduled:normal", {task: 1})
+    work()
+    assert (await client("GET", f"/images/file/{task}")).body == data
+    assert sql("SELECT attempt FROM generated_images") == [{"attempt": 2}]
+
+
+async def test_kept_bytes_that_are_no_picture_are_drawn_again(
+    client: Client, shelf: Shelf, work: Work, store: ImageStore, sql: Sql
+) -> None:
+    task = (await client("POST", f"/images/generate/async/{shelf.description_ids[0]}")).json["task_id"]
+    await store.put_image(task, b"cut short by a disk")
+    sql("UPDATE generated_images SET attempt = 1")
+    work()
+    assert (await client("GET", f"/images/file/{task}")).body.startswith(b"\x89PNG")

@@ -46,6 +46,7 @@ def test_codes_are_stable() -> None:
         "TaskOver": "task_over",
         "BodyTooLarge": "body_too_large",
         "InvalidFields": "invalid",
+        "Conflict": "conflict",
         "Unavailable": "unavailable",
         "StoreUnavailable": "store_unavailable",
         "ProviderError": "provider_failed",
