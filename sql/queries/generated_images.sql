@@ -266,10 +266,10 @@ WHERE id = ANY (:image_ids::uuid[])
 RETURNING id, retry_policy, retry_count;
 
 -- name: retry_failed_images(excluded_codes, older_than_s, limit)
--- Send failed images round again, with all their retries: those with the fewest retries spent first, one per
--- passage, and none whose passage has a picture or one in flight.
+-- Send failed images round again, with all their retries: those with the fewest retries spent first, the newest
+-- of each passage, and none whose passage has a picture or one in flight.
 WITH candidates AS (
-    SELECT image.id, image.description_id
+    SELECT image.id, image.description_id, image.created_at
     FROM generated_images AS image
     WHERE image.status = 'failed'
       AND image.retry_count < 5
@@ -287,7 +287,7 @@ WITH candidates AS (
 ), chosen AS (
     SELECT DISTINCT ON (description_id) id
     FROM candidates
-    ORDER BY description_id, id
+    ORDER BY description_id, created_at DESC
 )
 UPDATE generated_images AS image
 SET status = 'pending',
