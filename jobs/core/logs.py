@@ -69,6 +69,9 @@ _FOREIGN_LEVELS: Mapping[str, str | None] = {
     "uvicorn.error": "WARNING",
     "uvicorn.access": "WARNING",
     "psycopg.pool": "ERROR",
+    "google_genai": "WARNING",
+    "py3langid": "WARNING",
+    "redis": "WARNING",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -241,13 +241,21 @@ class Queues:
             return set(self._queues[policy.name].started_job_registry.get_job_ids(cleanup=False))
 
     def _delete_job(self, job_id: str) -> None:
-        """Forget a job: its hash, its place in the queue, and its entry in whichever registry it is in."""
+        """Forget a job: its hash, its place in the queue, and its entry in whichever registry it is in.
+
+        RQ's own way fails where the record of a dead worker's execution has run out, so those entries go first.
+        """
+        registry = self._queues[NORMAL.name].started_job_registry
+        members = cast(list[bytes], self._redis.zrange(registry.key, 0, -1))
+        entries = [each for each in members if each.startswith(f"{job_id}:".encode())]
+        if entries:
+            self._redis.zrem(registry.key, *entries)
         try:
             job = Job.fetch(job_id, connection=self._redis)
         except NoSuchJobError:
             return
+        self._redis.delete(job.execution_registry.key)
         job.delete()
-        job.started_job_registry.remove_executions(job)
 
     def list_queued_ids(self, policy: QueuePolicy) -> set[str]:
         """The ids of all jobs in a queue's list, in one round trip; about 36 bytes a job.

@@ -160,7 +160,7 @@ def fresh_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
         with running(var, {"GOOGLE_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": url, **FAST}) as run:
             yield Copy(run, provider)
         assert processes_of(var) == []
-        standin.terminate()
+        standin.kill()  # it would wait for the requests that it still holds
 
 
 @pytest.fixture

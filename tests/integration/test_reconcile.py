@@ -132,3 +132,26 @@ async def test_failed_images_go_round_again_but_blocked_ones_and_twins_do_not(
     assert await send_failed_images_again(database, queues, older_than_s=0, limit=10) == 1
     assert queues.list_queued_ids(NORMAL) == {str(first)}
     assert await send_failed_images_again(database, queues, older_than_s=0, limit=10) == 0
+
+
+async def test_the_ghost_of_a_worker_that_died_is_deleted_even_where_its_record_has_run_out(
+    database: Database, queues: Queues, alice: Account, shelf: Shelf, sql: Sql, redis_client: redis.Redis
+) -> None:
+    over, gone, alive = (str(each) for each in await _submit_all(database, alice, shelf))
+    for each in (over, alive):
+        queues.enqueue_image(each, policy=POLICY)
+        redis_client.hset(f"rq:job:{each}", "status", "started")
+        redis_client.zadd(f"rq:executions:{each}", {"run": 10**12})  # the execution's own hash is not there
+    for each in (over, gone, alive):
+        redis_client.zadd("rq:wip:normal", {f"{each}:run": 10**12})
+    sql("UPDATE generated_images SET status = 'failed', error_code = 'timeout' WHERE id = %s", over)
+    sql("UPDATE generated_images SET updated_at = updated_at - interval '1 hour'")
+    sql("DELETE FROM generated_images WHERE id = %s", gone)
+    assert await reconcile_images(database, queues) == NOTHING | {"ghost_jobs": 2}
+    assert redis_client.zrange("rq:wip:normal", 0, -1) == [f"{alive}:run"]
+    assert not redis_client.exists(f"rq:job:{over}")
+    expired = "status = 'generating', attempt = 1, lease_expires_at = now() - interval '1 s'"
+    sql(f"UPDATE generated_images SET {expired} WHERE id = %s", alive)
+    assert (await reconcile_images(database, queues))["expired_leases"] == 1
+    assert redis_client.zcard("rq:wip:normal") == 0
+    assert alive in queues.list_queued_ids(NORMAL)
