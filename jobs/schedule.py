@@ -9,16 +9,8 @@ import rq_scheduler
 
 from jobs.core.errors import QueueUnavailable
 from jobs.core.logs import configure_logging, get_logger
-from jobs.core.queues import (
-    LIGHT,
-    RECONCILE_QUEUE,
-    RESULT_TTL_S,
-    TASKS,
-    Job,
-    Queue,
-    connect_redis,
-    redis_errors_translated,
-)
+from jobs.core.queue_client import connect_redis, redis_errors_translated
+from jobs.core.queues import LIGHT, RECONCILE_QUEUE, RESULT_TTL_S, TASKS, Job, Queue
 from jobs.core.settings import Settings
 
 _CHECK_EVERY_S = 1

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from jobs.core import errors
 from jobs.core.database import Database
 from jobs.core.logs import configure_logging
-from jobs.core.queues import Queues
+from jobs.core.queue_client import Queues
 from jobs.core.settings import Settings
 from jobs.core.storage import ImageStore
 from service import auth, books, health, images, problems

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from jobs.core.database import Database
-from jobs.core.queues import Queues
+from jobs.core.queue_client import Queues
 from jobs.core.storage import ImageStore
 
 

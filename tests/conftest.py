@@ -27,7 +27,7 @@ from psycopg.rows import dict_row
 from jobs.core.books import NewBook, NewChapter, NewDescription, add_book, find_chapter
 from jobs.core.database import Database
 from jobs.core.migrations import apply_migrations
-from jobs.core.queues import Queues
+from jobs.core.queue_client import Queues
 from jobs.core.settings import Settings
 from jobs.core.states import DescriptionType
 from jobs.core.storage import ImageStore

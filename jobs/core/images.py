@@ -1,7 +1,8 @@
 """The images: every change of an image's state is one guarded statement of sql/queries/generated_images.sql.
 
 A function and its query share a name. A guarded change answers None or False where the guard did not hold: the race was
-lost, which is a value and no error.
+lost, which is a value and no error. The module is long because every change of one
+table belongs in one place.
 """
 
 from dataclasses import dataclass

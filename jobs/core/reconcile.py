@@ -11,7 +11,8 @@ from uuid import UUID
 from jobs.core.database import Executor
 from jobs.core.errors import Conflict
 from jobs.core.images import QueueableImage
-from jobs.core.queues import NORMAL, Queues
+from jobs.core.queue_client import Queues
+from jobs.core.queues import NORMAL
 from jobs.core.retries import IMAGE_POLICIES
 from jobs.core.states import ImageStatus
 

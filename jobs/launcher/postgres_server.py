@@ -51,7 +51,7 @@ class EmbeddedPostgres:
             self._create_cluster()
         self._socket_folder = self._choose_socket_folder()
         self.url = f"postgresql://postgres@/postgres?host={quote(str(self._socket_folder), safe='')}"
-        self._start()
+        self.start()
         return self
 
     def __exit__(
@@ -61,14 +61,8 @@ class EmbeddedPostgres:
         if self._socket_folder != self._data:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
 
-    def restart_if_dead(self) -> bool:
-        """Start the server again where it was, if it has ended; whether it had."""
-        if self.process.poll() is None:
-            return False
-        self._start()
-        return True
-
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the server, for the first time or again where it was, and wait until it answers."""
         self._remove_stale_pid_file()
         settings = {
             **self._options,

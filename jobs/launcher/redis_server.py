@@ -48,7 +48,7 @@ class EmbeddedRedis:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._port = self._port or find_free_port()
         self.url = f"redis://:{self._password}@127.0.0.1:{self._port}/0"
-        self._start()
+        self.start()
         return self
 
     def __exit__(
@@ -56,14 +56,8 @@ class EmbeddedRedis:
     ) -> None:
         self._children.stop(self.process, signal.SIGTERM)
 
-    def restart_if_dead(self) -> bool:
-        """Start the server again where it was, if it has ended; whether it had."""
-        if self.process.poll() is None:
-            return False
-        self._start()
-        return True
-
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the server, for the first time or again where it was, and wait until it answers."""
         config = _CONFIG.format(port=self._port, password=self._password, folder=self._folder)
         with (self._folder / "log").open("ab") as log:
             # The configuration goes in through a pipe: a command line could be read by every user of the machine.

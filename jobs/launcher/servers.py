@@ -33,7 +33,8 @@ class Servers:
     def restart_dead(self) -> None:
         """Start again what has died of our own servers, at the same address."""
         for server in self.embedded:
-            server.restart_if_dead()
+            if server.process.poll() is not None:
+                server.start()
 
 
 class VarInUse(SettingsError):

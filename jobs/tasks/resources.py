@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from jobs.core.database import Database
 from jobs.core.errors import SettingsError
-from jobs.core.queues import Queues, connect_redis_async
+from jobs.core.queue_client import Queues, connect_redis_async
 from jobs.core.settings import Settings
 from jobs.core.storage import ImageStore
 from jobs.google import GoogleClient

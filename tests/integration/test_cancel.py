@@ -9,7 +9,7 @@ import redis
 from jobs.core.database import Database
 from jobs.core.errors import LeaseLost
 from jobs.core.images import claim_image
-from jobs.core.queues import Queues
+from jobs.core.queue_client import Queues
 from jobs.core.reconcile import reconcile_images, send_failed_images_again
 from jobs.core.retries import NORMAL
 from jobs.tasks.leases import LeaseKeeper

@@ -11,7 +11,7 @@ import redis
 
 from jobs.core.database import Database
 from jobs.core.images import ImageOptions, submit_image
-from jobs.core.queues import Queues
+from jobs.core.queue_client import Queues
 from jobs.core.retries import IMPATIENT
 from jobs.core.settings import Settings
 from jobs.core.states import RetryPolicyName

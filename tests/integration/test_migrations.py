@@ -11,6 +11,13 @@ from jobs.core.states import DescriptionType, ImageStatus, RetryPolicyName, Stag
 from tests.conftest import PYTHON, ROOT, Sql
 
 COUNT = len([p for p in (ROOT / "sql" / "migrations").glob("*.sql") if ".rollback" not in p.name])
+ONE_PASSAGE = b"""
+WITH u AS (INSERT INTO users (name, token_hash) VALUES ('a', 'h') RETURNING id),
+    b AS (INSERT INTO books (user_id, title) SELECT id, 't' FROM u RETURNING id),
+    c AS (INSERT INTO chapters (book_id, number, content) SELECT id, 1, 'x' FROM b RETURNING id),
+    d AS (INSERT INTO descriptions (chapter_id, type, content, position)
+        SELECT id, 'object', 'a lamp', 0 FROM c RETURNING id)
+"""
 
 
 def _columns(url: str) -> set[str]:
@@ -37,14 +44,7 @@ def test_rolling_the_dropped_columns_back_brings_their_contents_back(empty_datab
     assert {"description_text", "description_type"}.isdisjoint(_columns(empty_database_url))
     with psycopg.connect(empty_database_url) as connection:
         connection.execute(
-            """
-            WITH u AS (INSERT INTO users (name, token_hash) VALUES ('a', 'h') RETURNING id),
-                b AS (INSERT INTO books (user_id, title) SELECT id, 't' FROM u RETURNING id),
-                c AS (INSERT INTO chapters (book_id, number, content) SELECT id, 1, 'x' FROM b RETURNING id),
-                d AS (INSERT INTO descriptions (chapter_id, type, content, position)
-                    SELECT id, 'object', 'a lamp', 0 FROM c RETURNING id)
-            INSERT INTO generated_images (description_id, user_id) SELECT d.id, u.id FROM d, u
-            """
+            ONE_PASSAGE + b" INSERT INTO generated_images (description_id, user_id) SELECT d.id, u.id FROM d, u"
         )
     rollback_migrations(empty_database_url, COUNT - 2)
     with psycopg.connect(empty_database_url) as connection:
@@ -76,15 +76,8 @@ def test_twins_of_the_first_release_do_not_stop_the_migration(empty_database_url
     rollback_migrations(empty_database_url, COUNT - 3)
     with psycopg.connect(empty_database_url) as connection:
         connection.execute(
-            """
-            WITH u AS (INSERT INTO users (name, token_hash) VALUES ('a', 'h') RETURNING id),
-                b AS (INSERT INTO books (user_id, title) SELECT id, 't' FROM u RETURNING id),
-                c AS (INSERT INTO chapters (book_id, number, content) SELECT id, 1, 'x' FROM b RETURNING id),
-                d AS (INSERT INTO descriptions (chapter_id, type, content, position)
-                    SELECT id, 'object', 'a lamp', 0 FROM c RETURNING id)
-            INSERT INTO generated_images (description_id, user_id, status)
-            SELECT d.id, u.id, status FROM d, u, unnest(ARRAY['pending', 'generating', 'pending']) AS status
-            """
+            ONE_PASSAGE + b" INSERT INTO generated_images (description_id, user_id, status) SELECT d.id, u.id, status"
+            b" FROM d, u, unnest(ARRAY['pending', 'generating', 'pending']) AS status"
         )
     apply_migrations(empty_database_url)
     with psycopg.connect(empty_database_url) as connection:

@@ -9,7 +9,8 @@ import redis
 from jobs.core import reconcile
 from jobs.core.database import Database
 from jobs.core.images import ImageOptions, claim_image, submit_image
-from jobs.core.queues import NORMAL, Queues
+from jobs.core.queue_client import Queues
+from jobs.core.queues import NORMAL
 from jobs.core.reconcile import send_failed_images_again
 from jobs.core.retries import NORMAL as POLICY
 from jobs.core.users import User

@@ -36,7 +36,8 @@ from jobs.core.images import (
     start_saving,
     submit_image,
 )
-from jobs.core.queues import NORMAL, Queues
+from jobs.core.queue_client import Queues
+from jobs.core.queues import NORMAL
 from jobs.core.reconcile import MAX_LOST, reconcile_images, send_failed_images_again
 from jobs.core.states import DescriptionType, ImageStatus
 from jobs.core.users import create_user

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
-from jobs.core.queues import connect_redis_async
+from jobs.core.queue_client import connect_redis_async
 from jobs.google import GoogleClient
 from jobs.illustration.translation import COUNTS_KEY, Outcome, Translator
 from jobs.launcher.servers import Servers
@@ -18,7 +18,7 @@ TEXT = "Туман лежал на воде."
 
 ASK = """
 import asyncio, sys
-from jobs.core.queues import connect_redis_async
+from jobs.core.queue_client import connect_redis_async
 from jobs.google import GoogleClient
 from jobs.illustration.translation import Translator
 

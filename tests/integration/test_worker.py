@@ -9,7 +9,8 @@ import redis
 import rq
 
 from jobs.core.errors import ForbiddenJob
-from jobs.core.queues import GENERATE_IMAGE, TASKS, Job, Queue, Queues
+from jobs.core.queue_client import Queues
+from jobs.core.queues import GENERATE_IMAGE, TASKS, Job, Queue
 from jobs.core.retries import NORMAL as POLICY
 from jobs.core.settings import Settings
 from jobs.core.storage import ImageStore

@@ -1,7 +1,7 @@
 """Draws a scene as a PNG: sky, light, land, water, trees and buildings in layers from far to near, then the weather.
 
 Everything is drawn at twice the size and scaled down, which smooths the edges. Lengths are fractions of the picture's
-width or height.
+width or height. The module is longer than most because its layers share one canvas and one set of dice.
 """
 
 import io
