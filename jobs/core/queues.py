@@ -97,8 +97,11 @@ class Job(rq.job.Job):
             raise
 
     def _handle_failure(self, exc_string: str, *args: Any, **kwargs: Any) -> None:
-        """Keep the last line of the traceback only: rq-dashboard shows it unescaped, and it holds our paths."""
-        super()._handle_failure(exc_string.strip().rpartition("\n")[2][:200], *args, **kwargs)
+        """Keep the class of the error, and the text of our own: rq-dashboard shows it unescaped, and a traceback or
+        another's text holds paths, passages or worse."""
+        kind, _, text = exc_string.strip().rpartition("\n")[2].partition(":")
+        shown = f"{kind}:{text}" if kind.startswith("jobs.core.errors.") else kind
+        super()._handle_failure(shown, *args, **kwargs)
 
 
 class Queue(rq.Queue):

@@ -103,9 +103,7 @@ def test_what_a_failed_job_leaves_in_redis_is_one_line_without_paths(
     job = Job.fetch("bad", connection=redis.Redis.from_url(servers.redis_url))
     result = job.latest_result()
     shown = (result and result.exc_string) or ""
-    assert "\n" not in shown
-    assert "ValueError" in shown
-    assert "/" not in shown
+    assert shown == "ValueError"
     assert '"error": "ValueError at uuid:' in log
     assert "Traceback" not in log
 
