@@ -11,12 +11,14 @@ import pwd
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 STOP_S = 30.0
 """How long a child may take to end before it is killed."""
@@ -45,18 +47,19 @@ class Children:
         folder: Path | None = None,
     ) -> psutil.Popen:
         """Start a command in a session of its own; `user` is the uid it runs as, `output` takes all it prints."""
-        process = psutil.Popen(
-            list(command),
-            env=dict(environment) if environment is not None else None,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            start_new_session=True,
-            **as_user(user),
-        )
-        self._processes.append(process)
-        self._write_record()
+        with _undisturbed():
+            process = psutil.Popen(
+                list(command),
+                env=dict(environment) if environment is not None else None,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                start_new_session=True,
+                **as_user(user),
+            )
+            self._processes.append(process)
+            self._write_record()
         if stdin is not None:
             process.stdin.write(stdin)
             process.stdin.close()
@@ -66,7 +69,8 @@ class Children:
         """End a child and whatever it started that outlives it; returns when all are gone."""
         _end([process], how)
         _end(self._offspring.pop(process.pid, []), signal.SIGTERM)  # what outlived a child that was killed
-        self._processes.remove(process)
+        with suppress(ValueError):  # it was stopped before, when it did not start
+            self._processes.remove(process)
         self._write_record()
 
     def stop_all(self) -> None:
@@ -95,6 +99,20 @@ class Children:
             with suppress(psutil.NoSuchProcess):
                 record.append({"pid": process.pid, "started_at": process.create_time()})
         self._record.write_text(json.dumps(record))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put a signal to stop off until the block is done: a child that is started and not yet noted would be lost."""
+    caught: list[int] = []
+    saved = {each: signal.signal(each, lambda number, _: caught.append(number)) for each in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in saved.items():
+            signal.signal(each, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def is_running_postgres(pid: int) -> bool:

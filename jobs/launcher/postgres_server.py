@@ -23,6 +23,7 @@ from jobs.core.database import answers
 from jobs.core.errors import SettingsError
 from jobs.launcher.children import Children, as_user, find_carried_program, is_running_postgres
 
+_START_TRIES_S = 20.0
 _START_S = 120.0  # after a kill the server replays its log first
 _SYSTEM_USER = "vignette-postgres"  # PostgreSQL refuses to run as root; this user is made where we are root
 _LONGEST_SOCKET_PATH = 100  # of the 107 bytes that Linux allows (macOS: 103)
@@ -62,7 +63,18 @@ class EmbeddedPostgres:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start the server, for the first time or again where it was, and wait until it answers."""
+        """Start the server, for the first time or again where it was, and wait until it answers.
+
+        The children of a server that was killed hold its memory for a moment longer, and while they do, a new one ends
+        at once: it is tried again for some seconds.
+        """
+        deadline = time.monotonic() + _START_TRIES_S
+        while not self._try_to_start():
+            if time.monotonic() > deadline:
+                raise SettingsError(f"The embedded PostgreSQL does not start; {self._log_path} says why.")
+            time.sleep(0.5)
+
+    def _try_to_start(self) -> bool:
         self._remove_stale_pid_file()
         settings = {
             **self._options,
@@ -78,7 +90,13 @@ class EmbeddedPostgres:
                 user=self._uid,
                 folder=self._folder,
             )
-        self._wait_until_ready()
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if answers(self.url):
+                return True
+            time.sleep(0.02)
+        self._children.stop(self.process)
+        return False
 
     def _prepare_folder(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -118,15 +136,6 @@ class EmbeddedPostgres:
         if self._uid is not None:
             os.chown(short, self._uid, -1, follow_symlinks=False)
         return short
-
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if answers(self.url):
-                return
-            time.sleep(0.02)
-        self._children.stop(self.process)
-        raise SettingsError(f"The embedded PostgreSQL does not start; {self._log_path} says why.")
 
 
 def _binary(name: str) -> str:
