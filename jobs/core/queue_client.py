@@ -57,15 +57,6 @@ class Queues:
         """Close the pool's connections."""
         self._redis.close()
 
-    def ping(self) -> None:
-        """One round trip.
-
-        Raises:
-            QueueUnavailable: Redis does not answer.
-        """
-        with redis_errors_translated():
-            self._redis.ping()
-
     def count_workers(self) -> int:
         """How many live workers listen on the normal queue.
 
